@@ -26,7 +26,7 @@ struct store_put {
 };
 struct store_put_result {
     struct blobid id;
-    uint32_t data_crc;         /* CRC32C of the data bytes */
+    uint32_t data_crc;         /* as in the needle's header: what a reader's info.data_crc will say */
 };
 
 /* An opened needle: header and meta are verified, the data is read by store_read_next. Owned by the caller,
@@ -48,6 +48,38 @@ struct store_volume_stat {
     uint32_t disk;
     char reason[96];           /* why it is fenced or damaged */
 };
+
+struct store_disk_stat {
+    uint32_t disk;             /* index, as in store_volume_stat */
+    char path[256];            /* directory as it was given */
+    uint8_t uuid[16];
+    uint8_t state;             /* STORE_DISK_* */
+    uint64_t total_bytes, free_bytes, reserve_bytes;
+    uint32_t volumes;
+    uint64_t io_errors;
+    char reason[96];           /* why it is full or failed */
+};
+enum store_disk_state { STORE_DISK_OK, STORE_DISK_FULL, STORE_DISK_FAILED };
+
+/* A long job: compaction, scrub, index rebuild. */
+struct store_job_stat {
+    char kind[16], phase[24];
+    vid_t vid;                 /* 0: concerns no single volume */
+    uint64_t done_bytes, total_bytes;
+    char why[96];              /* why it waits or stopped; empty while it runs */
+};
+
+/* What status, metrics and start-up walk over. Called for each in turn; must not yield. */
+struct store_walk {
+    void *arg;
+    void (*disk)(void *arg, const struct store_disk_stat *st);     /* each may be NULL */
+    void (*volume)(void *arg, const struct store_volume_stat *st);
+    void (*job)(void *arg, const struct store_job_stat *st);
+};
+
+/* One live needle met by a scan; `meta` is borrowed until the return. A negative result ends the scan. */
+typedef int (*store_scan_fn)(void *arg, const struct blobid *id, const struct needle_info *info,
+                             struct slice meta);
 
 struct store_api {
     void *self;
@@ -71,6 +103,14 @@ struct store_api {
     /* Takes a dead mark back within the undelete window. Errors: NOT_FOUND (never was, or reclaimed),
      * EXPIRED (window passed), CONFLICT (not deleted). */
     int (*unremove)(void *self, const struct blobid *id, int64_t deadline_ns);
+    /* Reads the headers of all volumes and calls `each` for every live needle of `kind` (0: of any kind), in log order
+     * within a volume. Slow: for rebuilding derived state. Errors: those of `each`; CORRUPT, NOT_HERE when a
+     * volume could not be read whole (the others were). */
+    int (*scan_kind)(void *self, uint8_t kind, int64_t deadline_ns, store_scan_fn each, void *arg);
+    /* The bucket was removed: compaction may drop its needles. Kept in memory only; told again at each start. */
+    void (*drop_bucket)(void *self, uint32_t bucket);
+    /* Snapshot of disks, volumes and jobs. */
+    void (*walk)(void *self, const struct store_walk *w);
 };
 
 #endif
