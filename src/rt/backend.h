@@ -84,12 +84,24 @@ struct rt_backend {
     int (*file_unlink)(void *self, int dir, const char *name);                        /* [blocks] */
     int (*file_close)(void *self, int handle); /* files and directories */
 
-    /* offload: runs job->fn on a worker and then calls rt_job_finished(job) from any thread. */
+    /* offload: on a worker, calls rt_job_run(job) and then rt_job_finished(job), both of rt.h; `job` may
+     * be gone after the latter. -EAGAIN when the queue is full; jobs marked urgent are always taken (each
+     * belongs to a waiting fiber, so their number is bounded) and go first. */
     int (*offload)(void *self, struct rt_job *job);
     int (*resolve)(void *self, const char *host, uint16_t port, struct rt_addr *ret); /* [blocks] */
 
     /* threads: runs fn on n threads (the simulator accepts n == 1 only) and joins them. */
     int (*run_threads)(void *self, int n, void (*fn)(void *arg, int index), void *arg);
+
+    /* Optional (NULL: nothing to do). start comes before any other call of a run but the clock's and
+     * random's, stop after the last one, when no job is left. */
+    int (*start)(void *self, int workers, int queue_max);
+    void (*stop)(void *self);
+    /* Calls on_signal(signo) at SIGINT, SIGTERM and SIGHUP until stop, in a signal handler: on_signal
+     * uses lock-free atomics and poll_wake only. */
+    int (*watch_signals)(void *self, void (*on_signal)(int signo));
 };
+
+extern const struct rt_backend rt_backend_linux;
 
 #endif

@@ -92,6 +92,7 @@ struct rt_group {
     struct list fibers;      /* live members */
     struct rt_wait *waiter;  /* rt_group_wait's, or NULL */
     struct rt_group *parent; /* the opening fiber's own group: cancellation is inherited */
+    struct list scope;       /* link in the opening fiber's list of open groups */
     int first_error;         /* of the first member that failed */
     int first_diag_code;     /* its diagnostic, kept for the joiner */
     char first_diag_text[DIAG_TEXT_MAX];
@@ -258,6 +259,7 @@ struct rt_job {
     int (*fn)(void *arg);
     void *arg;
     int rc;
+    bool urgent;           /* exempt from the queue's bound, and served first (writes and syncs) */
     struct diag diag;      /* what fn reported */
     struct rt_job *next;   /* link in the backend's queue */
     struct rt_wait wait;
@@ -265,7 +267,9 @@ struct rt_job {
 /* Runs fn(arg) on a worker thread and waits for its result; fn may block and may not use fiber calls.
  * Not cancelable: `arg` may live on the caller's stack. The queue is bounded: LIMIT when full. */
 int rt_offload(int (*fn)(void *arg), void *arg) KT_MUST_CHECK KT_YIELDS;
-/* For backends: the job's fn has returned. Any thread. */
+/* For backends: runs fn, keeping its result and diagnostic in the job. Any thread. */
+void rt_job_run(struct rt_job *job);
+/* For backends: wakes the waiting fiber after rt_job_run; `job` may be gone at once. Any thread. */
 void rt_job_finished(struct rt_job *job);
 
 /* ---- signals and introspection ---- */
