@@ -66,6 +66,8 @@ void *arena_alloc(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX - ARENA_ALIGN)
         return NULL;
+    if (size == 0)
+        size = 1; /* a pointer of its own: NULL means "past the limit" */
     size_t need = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (need > (size_t)(a->end - a->at) && !add_block(a, need))
         return NULL;

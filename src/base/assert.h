@@ -17,7 +17,8 @@
 
 void assert_failed(const char *expr, const char *file, int line, const char *func) KT_NORETURN;
 
-/* Called once before abort to add context; set by rt/ and obs/. May only use async-signal-safe calls. */
+/* Called once before abort to add context; set by rt/ and obs/. May only use async-signal-safe
+ * calls. */
 extern void (*assert_hook)(void);
 
 #endif

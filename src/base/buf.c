@@ -58,12 +58,12 @@ int buf_reserve(struct buf *b, size_t more)
     if (more <= b->cap - b->len)
         return 0;
     if (more > b->max - b->len)
-        return err_set(KT_ERR_TOO_LARGE, "buffer of %zu bytes would pass its limit of %zu", b->len + more,
-                       b->max);
+        return err_set(KT_ERR_TOO_LARGE, "buffer of %zu bytes would pass its limit of %zu",
+                       b->len + more, b->max);
     size_t need = b->len + more;
     size_t cap = b->cap < BUF_FIRST_CAP ? BUF_FIRST_CAP : b->cap;
-    while (cap < need)
-        cap *= 2;
+    while (cap < need && cap < b->max)
+        cap = cap > b->max / 2 ? b->max : cap * 2;
     if (cap > b->max)
         cap = b->max;
     uint8_t *p = mem_try_alloc(cap);

@@ -12,10 +12,10 @@
 #include <stdarg.h>
 
 struct buf {
-    uint8_t *p;  /* owned, NULL when nothing is allocated */
-    size_t len;  /* bytes used */
-    size_t cap;  /* bytes allocated */
-    size_t max;  /* bytes allowed */
+    uint8_t *p; /* owned, NULL when nothing is allocated */
+    size_t len; /* bytes used */
+    size_t cap; /* bytes allocated */
+    size_t max; /* bytes allowed */
 };
 
 #define BUF_INIT(max_bytes) ((struct buf){NULL, 0, 0, (max_bytes)})
@@ -27,6 +27,7 @@ int buf_reserve(struct buf *b, size_t more) KT_MUST_CHECK;
 int buf_add(struct buf *b, const void *p, size_t len) KT_MUST_CHECK;
 int buf_add_slice(struct buf *b, struct slice s) KT_MUST_CHECK;
 int buf_add_str(struct buf *b, const char *s) KT_MUST_CHECK;
+/* Formats at the end; needs one byte of room more than the text (vsnprintf's NUL, not counted). */
 int buf_addf(struct buf *b, const char *fmt, ...) KT_PRINTF(2, 3) KT_MUST_CHECK;
 /* Drops the first n bytes (n <= len), moving the rest down. */
 void buf_consume(struct buf *b, size_t n);
@@ -39,7 +40,8 @@ static inline struct slice buf_slice(const struct buf *b)
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_realloc(void *p, size_t size) __attribute__((returns_nonnull));
-/* Heap blocks of a size that a client chose: NULL when there is none or a test injects a failure. */
+/* Heap blocks of a size that a client chose: NULL when there is none or a test injects a failure.
+ */
 void *mem_try_alloc(size_t size) __attribute__((malloc)) KT_MUST_CHECK;
 void mem_free(void *p);
 /* KT_CLEANUP helper for `char *` and friends. */

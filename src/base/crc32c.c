@@ -1,11 +1,13 @@
-/* crc32c: ISA-L's kernel with the usual inversion around it, and combination by matrix squaring over GF(2). */
+/* crc32c: ISA-L's kernel with the usual inversion around it, and combination by matrix squaring
+ * over GF(2). */
 #include "base/crc32c.h"
 
 #include <isa-l/crc.h>
 
 uint32_t crc32c(uint32_t crc, const void *p, size_t len)
 {
-    /* ISA-L takes int lengths, declares a non-const pointer, and leaves the inversion to the caller. */
+    /* ISA-L takes int lengths, declares a non-const pointer, and leaves the inversion to the
+     * caller. */
     const unsigned char *at = p;
     uint32_t state = ~crc;
     while (len > 0) {

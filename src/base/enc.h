@@ -40,7 +40,8 @@ static inline void store_u64le(void *p, uint64_t v)
 
 /* Writes 2*len lower-case hex digits to `out` (no NUL). */
 void hex_encode(const void *in, size_t len, char *out);
-/* Decodes exactly 2*out_len hex digits (either case). Returns false on any other character or length. */
+/* Decodes exactly 2*out_len hex digits (either case). Returns false on any other character or
+ * length. */
 bool hex_decode(struct slice in, void *out, size_t out_len) KT_MUST_CHECK;
 /* 1..16 hex digits to a number; no sign, prefix or blank. Returns false otherwise. */
 bool hex_to_u64(struct slice in, uint64_t *ret) KT_MUST_CHECK;

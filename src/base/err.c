@@ -80,7 +80,8 @@ int err_set_at(const char *file, int line, int code, int sys_errno, const char *
     va_end(ap);
     if (sys_errno != 0 && n >= 0 && (size_t)n < sizeof(d->text)) {
         char why[64];
-        snprintf(d->text + n, sizeof(d->text) - (size_t)n, ": %s", strerror_r(sys_errno, why, sizeof(why)));
+        snprintf(d->text + n, sizeof(d->text) - (size_t)n, ": %s",
+                 strerror_r(sys_errno, why, sizeof(why)));
     }
     return -code;
 }
@@ -90,8 +91,10 @@ int err_wrap(int rc, const char *fmt, ...)
     struct diag *d = diag_get();
     kt_assert(rc < 0);
     char inner[DIAG_TEXT_MAX];
-    snprintf(inner, sizeof(inner), "%s", d->code == -rc ? d->text : err_message(rc));
-    d->code = -rc;
+    snprintf(inner, sizeof(inner), "%s", err_text(rc));
+    if (d->code != -rc)
+        *d = (struct diag){
+            .code = -rc}; /* another error's place and errno must not stick to this one */
 
     va_list ap;
     va_start(ap, fmt);
@@ -104,8 +107,9 @@ int err_wrap(int rc, const char *fmt, ...)
 
 static const struct err_row *row_of(int rc)
 {
-    int code = rc < 0 ? -rc : rc;
-    return code < KT_ERR_COUNT ? &rows[code] : &rows[KT_ERR_INTERNAL];
+    if (rc <= -KT_ERR_COUNT || rc >= KT_ERR_COUNT)
+        return &rows[KT_ERR_INTERNAL];
+    return &rows[rc < 0 ? -rc : rc];
 }
 
 const char *err_text(int rc)

@@ -1,14 +1,15 @@
 /* err: error codes and the diagnostic that explains them.
  *
- * Model: a function that can fail returns int: 0 or a count on success, -KT_ERR_x on failure. The one
- * that finds the error calls err_set(), callers may add context with err_wrap(), and only the edge
- * (end of a request, loop of a background task) logs, once. The text lives in the current fiber's
- * `struct diag`; nothing is allocated.
+ * Model: a function that can fail returns int: 0 or a count on success, -KT_ERR_x on failure. The
+ * one that finds the error calls err_set(), callers may add context with err_wrap(), and only the
+ * edge (end of a request, loop of a background task) logs, once. The text lives in the current
+ * fiber's `struct diag`; nothing is allocated.
  *
  *     if (len > max)
  *         return err_set(KT_ERR_TOO_LARGE, "body of %zu bytes, limit %zu", len, max);
  *
- * Threads and fibers: `diag_fiber` is thread-local; rt/ swaps it at each fiber switch. Never yields.
+ * Threads and fibers: `diag_fiber` is thread-local; rt/ swaps it at each fiber switch. Never
+ * yields.
  */
 #ifndef KT_BASE_ERR_H
 #define KT_BASE_ERR_H
@@ -27,9 +28,9 @@ enum kt_err {
 #define DIAG_TEXT_MAX 320
 
 struct diag {
-    int code;                 /* positive KT_ERR_*, 0 when unset */
-    int sys_errno;            /* errno that caused it, or 0 */
-    const char *file;         /* where err_set was called; static storage */
+    int code;         /* positive KT_ERR_*, 0 when unset */
+    int sys_errno;    /* errno that caused it, or 0 */
+    const char *file; /* where err_set was called; static storage */
     int line;
     char text[DIAG_TEXT_MAX]; /* "outer: inner", NUL-terminated, truncated when too long */
 };
@@ -42,8 +43,8 @@ struct diag *diag_get(void);
 /* Records an error and returns -code. `sys_errno` is kept when called through err_sys. */
 #define err_set(code, ...) err_set_at(__FILE__, __LINE__, (code), 0, __VA_ARGS__)
 
-/* The same for a failed system call given as a positive errno; maps ENOSPC/EDQUOT to NO_SPACE, EIO to
- * IO, ENOENT to NOT_FOUND, ENOMEM to NO_MEMORY, EEXIST to EXISTS, EACCES/EPERM to DENIED,
+/* The same for a failed system call given as a positive errno; maps ENOSPC/EDQUOT to NO_SPACE, EIO
+ * to IO, ENOENT to NOT_FOUND, ENOMEM to NO_MEMORY, EEXIST to EXISTS, EACCES/EPERM to DENIED,
  * ETIMEDOUT to TIMEOUT, ECONNRESET/EPIPE to CLOSED, EMFILE/ENFILE to LIMIT, otherwise to IO. */
 #define err_sys(sys_errno, ...) err_set_at(__FILE__, __LINE__, 0, (sys_errno), __VA_ARGS__)
 

@@ -14,8 +14,12 @@ enum planted_bug fault_bug;
 
 void fault_arm(enum fault_point point, uint64_t n, uint64_t times)
 {
+    uint64_t last;
+    if (__builtin_add_overflow(n, times - 1, &last))
+        last = UINT64_MAX;
+    atomic_store(&points[point].first, 0);
     atomic_store(&points[point].passed, 0);
-    atomic_store(&points[point].last, n + times - 1);
+    atomic_store(&points[point].last, last);
     atomic_store(&points[point].first, n);
 }
 
