@@ -1,0 +1,39 @@
+# The front door. The build itself is Meson (meson.build); suites are declared in tools/run-tests.py.
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test test-long lint bench demo fuzz clean
+
+DATA ?= ./data
+
+help:           ## this list
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:          ## installs missing Debian packages (asks first)
+	@tools/setup.sh
+
+build: setup    ## builds build/kitten
+	@test -f build/build.ninja || meson setup build >/dev/null
+	@ninja -C build --quiet kitten
+
+run: build      ## builds, then serves ./data (DATA=dir for another directory)
+	@exec build/kitten mini $(DATA)
+
+test: setup     ## builds and runs every suite but the long ones
+	@exec tools/run-tests.py
+
+test-long: setup ## every suite, the long ones too
+	@exec tools/run-tests.py --long
+
+lint: setup     ## formatting, house rules, clang-tidy
+	@exec tools/run-tests.py --only lint
+
+bench: build    ## measures; see docs/benchmarks.md
+	@exec tests/perf/bench.sh
+
+demo: build     ## stores, verifies and deletes real files, with a kill -9 in the middle
+	@exec tests/system/demo.sh
+
+fuzz: setup     ## fuzzes each decoder for a minute (FUZZ_SECONDS=n, FUZZ=name)
+	@exec tools/fuzz.sh
+
+clean:          ## removes the build directories
+	rm -rf build build-test build-asan build-tsan

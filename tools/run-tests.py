@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Builds what the suites need, runs them, and prints how long each took against its budget.
+
+usage: tools/run-tests.py [--long] [--only NAME[,NAME...]] [--list] [-v]
+
+A suite is one line of SUITES. Its command is either `meson:SUITE`, which runs that Meson suite of the
+row's build directory, or a shell line run from the top of the tree, with BUILD set to the directory.
+Tests are counted from TAP lines ("ok 1 - ...", "not ok 2 - ..."), else from a last line of the form
+"N passed, N failed", else the command counts as one test. A suite fails when a test fails, when its
+command fails, when it ran no test, or when it took twice its budget.
+
+The last line of the output is always "N passed, N failed".
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Build directories: name -> (compiler, meson options).
+BUILDS = {
+    "build": ("gcc", []),
+    "build-test": ("gcc", ["-Dfaults=true"]),
+    "build-asan": ("clang", ["-Dfaults=true", "-Dfuzz=true", "-Db_sanitize=address,undefined",
+                             "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all"]),
+    "build-tsan": ("clang", ["-Dfaults=true", "-Db_sanitize=thread", "-Db_lundef=false"]),
+}
+
+Suite = namedtuple("Suite", "name when build budget_s command")
+QUICK, LONG = "quick", "long"
+
+# One line a suite. A suite whose script is absent is an error: declare only what exists.
+SUITES = [
+    Suite("unit",       QUICK, "build-test", 60,  "meson:unit"),
+    Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
+]
+
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+TAP = re.compile(r"^\s*(ok|not ok)\b(?! *\S* *# SKIP)", re.M)
+TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def build(name):
+    """Configures and builds one directory; returns its log when that fails, else None."""
+    compiler, options = BUILDS[name]
+    path = os.path.join(TOP, name)
+    env = dict(os.environ, CC=compiler)
+    steps = [["ninja", "-C", path, "--quiet"]]
+    if not os.path.exists(os.path.join(path, "build.ninja")):
+        steps.insert(0, ["meson", "setup", path, TOP] + options)
+    for step in steps:
+        done = subprocess.run(step, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            return done.stdout
+    return None
+
+
+def count(output, status):
+    """(passed, failed) of one command's output."""
+    taps = TAP.findall(output)
+    totals = TOTAL.findall(output)
+    if taps:
+        passed = taps.count("ok")
+        failed = len(taps) - passed
+    elif totals:
+        passed, failed = map(int, totals[-1])
+    else:
+        passed, failed = (1, 0) if status == 0 else (0, 1)
+    if status != 0 and failed == 0:
+        failed = 1
+    return passed, failed
+
+
+def run_command(line, env, limit_s):
+    """Runs a shell line in its own process group; returns (status, output)."""
+    proc = subprocess.Popen(["bash", "-c", line], cwd=TOP, env=env, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            errors="replace", start_new_session=True)
+    try:
+        output, _ = proc.communicate(timeout=limit_s)
+        return proc.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(proc.pid, 9)
+        output, _ = proc.communicate()
+        return 1, output + f"\nkilled: more than {limit_s} s, twice its budget\n"
+
+
+def run_meson(suite, meson_suite, env):
+    """Runs a Meson suite; returns (passed, failed, output of what failed)."""
+    path = os.path.join(TOP, suite.build)
+    log = os.path.join(path, "meson-logs", f"testlog-{suite.name}.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    status, output = run_command(f"meson test -C '{path}' --no-rebuild --suite {meson_suite} "
+                                 f"--logbase testlog-{suite.name}", env, 2 * suite.budget_s)
+    if not os.path.exists(log):
+        return 0, 1, output
+    passed = failed = 0
+    failures = []
+    with open(log, encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            good = row["result"] in ("OK", "SKIP")
+            p, f = count(row.get("stdout", ""), 0 if good else 1)
+            if row["result"] == "SKIP":
+                p, f = 0, 0
+            passed, failed = passed + p, failed + f
+            if f:
+                failures.append(f"--- {row['name']}: {row['result']}\n" + row.get("stdout", "")[-6000:] +
+                                row.get("stderr", "")[-6000:])
+    if status != 0 and failed == 0:
+        failed = 1
+        failures.append(output)
+    return passed, failed, "\n".join(failures)
+
+
+def run_suite(suite, verbose):
+    """Runs one suite; returns (passed, failed, seconds)."""
+    env = dict(os.environ, BUILD=os.path.join(TOP, suite.build) if suite.build else "", **SANITIZER_ENV)
+    start = time.monotonic()
+    if suite.command.startswith("meson:"):
+        passed, failed, output = run_meson(suite, suite.command[len("meson:"):], env)
+    else:
+        status, output = run_command(suite.command, env, 2 * suite.budget_s)
+        passed, failed = count(output, status)
+    seconds = time.monotonic() - start
+    if passed + failed == 0:
+        failed, output = 1, output + "\nno test ran\n"
+    if failed or verbose:
+        say(output.rstrip())
+    return passed, failed, seconds
+
+
+def choose(args):
+    only = next((args[i + 1].split(",") for i, a in enumerate(args[:-1]) if a == "--only"), None)
+    known = [s.name for s in SUITES]
+    for name in only or []:
+        if name not in known:
+            sys.exit(f"run-tests: no suite is called '{name}'; there are: {' '.join(known)}")
+    if only:
+        return [s for s in SUITES if s.name in only]
+    return [s for s in SUITES if s.when == QUICK or "--long" in args]
+
+
+def main(args):
+    suites = choose(args)
+    if "--list" in args:
+        for s in SUITES:
+            say(f"{s.name:<14} {s.when:<6} {s.budget_s:>5} s  {s.build or '-':<11} {s.command}")
+        return 0
+    rows, broken = [], {}
+    for name in dict.fromkeys(s.build for s in suites if s.build):
+        start = time.monotonic()
+        log = build(name)
+        rows.append((f"({name})", "", time.monotonic() - start, "", "built" if log is None else "FAILED"))
+        if log is not None:
+            broken[name] = True
+            say(f"--- {name} does not build\n{log[-8000:]}")
+    total_passed = total_failed = 0
+    for s in suites:
+        if s.build in broken:
+            passed, failed, seconds = 0, 1, 0.0
+        else:
+            say(f"--- {s.name}")
+            passed, failed, seconds = run_suite(s, "-v" in args)
+        total_passed, total_failed = total_passed + passed, total_failed + failed
+        state = "FAILED" if failed else "over budget" if seconds > s.budget_s else "ok"
+        rows.append((s.name, passed + failed, seconds, s.budget_s, state))
+    say(f"\n{'suite':<16}{'tests':>7}{'seconds':>9}{'budget':>8}")
+    for name, tests, seconds, budget, state in rows:
+        say(f"{name:<16}{tests:>7}{seconds:>9.1f}{budget:>8}  {state}")
+    say(f"{'all':<16}{total_passed + total_failed:>7}{sum(r[2] for r in rows):>9.1f}")
+    say(f"{total_passed} passed, {total_failed} failed")
+    return 1 if total_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
