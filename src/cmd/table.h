@@ -1,0 +1,11 @@
+/* table: declares each command of the program; one file per command defines it, table.c lists it.
+ * The struct and its rules: cmd/cmd.h. */
+#ifndef KT_CMD_TABLE_H
+#define KT_CMD_TABLE_H
+
+#include "cmd/cmd.h"
+
+extern const struct command cmd_help;    /* help.c */
+extern const struct command cmd_version; /* version.c */
+
+#endif
