@@ -1,8 +1,8 @@
 /* format/blobid: the name of a stored blob: (volume id, sequence number, cookie).
  *
- * Text form "VID,SEQ-COOKIE": three hex numbers in lower case, vid and seq without leading zeros, the cookie
- * always 16 digits, e.g. "1f3a09c2,4d2-0123456789abcdef". At most BLOBID_TEXT_MAX characters. The parser takes
- * exactly this form (so that one blob has one name). Pure, any thread.
+ * Text form "VID,SEQ-COOKIE": three hex numbers in lower case, vid and seq without leading zeros,
+ * the cookie always 16 digits, e.g. "1f3a09c2,4d2-0123456789abcdef". At most BLOBID_TEXT_MAX
+ * characters. The parser takes exactly this form (so that one blob has one name). Pure, any thread.
  */
 #ifndef KT_FORMAT_BLOBID_H
 #define KT_FORMAT_BLOBID_H
