@@ -417,6 +417,7 @@ static int report(const char *name, int rc)
 static int run_command(const struct command *c, int argc, char **argv)
 {
     struct cmd_args args;
+    kt_assert(c);
     int rc = cmd_parse(c, argc, argv, &args);
     if (rc < 0)
         return report(c->name, rc);
