@@ -1,19 +1,21 @@
 /* http/server: the HTTP/1.1 server, RFC 9110 and 9112, strict.
  *
- * Model. One listener per loop (SO_REUSEPORT). A connection between requests is a small struct parked in
- * the poller; when bytes arrive a fiber takes it, reads heads, calls the handler once per request, and
- * gives the fiber back when nothing more is buffered. The handler reads the body by http_body_*, answers
- * by http_reply* and returns 0; a negative return before the head was sent makes the server answer with
- * that error's status (err_list.h); after the head was sent it closes the connection.
+ * Model. One listener per loop (SO_REUSEPORT). A connection between requests is a small struct
+ * parked in the poller; when bytes arrive a fiber takes it, reads heads, calls the handler once per
+ * request, and gives the fiber back when nothing more is buffered. The handler reads the body by
+ * http_body_*, answers by http_reply* and returns 0; a negative return before the head was sent
+ * makes the server answer with that error's status (err_list.h); after the head was sent it closes
+ * the connection.
  *
- * Framing errors answer 400 (or 414, 431, 501) and close; the verdict never depends on how the bytes were
- * cut into segments. A body that the handler left unread is drained up to a limit, or the connection
- * closes. HEAD requests run the same handler; the server sends the head only.
+ * Framing errors answer 400 (or 414, 431, 501) and close; the verdict never depends on how the
+ * bytes were cut into segments. A body that the handler left unread is drained up to a limit, or
+ * the connection closes. HEAD requests run the same handler; the server sends the head only.
  *
- * Bounds (struct http_limits): connections, head bytes, fields, URI, header time, body rate, idle time,
- * requests in flight, and one memory budget for all bodies of the process.
+ * Bounds (struct http_limits): connections, head bytes, fields, URI, header time, body rate, idle
+ * time, requests in flight, and one memory budget for all bodies of the process.
  *
- * Everything lives on one loop and one fiber unless it says otherwise; functions that move bytes yield.
+ * Everything lives on one loop and one fiber unless it says otherwise; functions that move bytes
+ * yield.
  */
 #ifndef KT_HTTP_SERVER_H
 #define KT_HTTP_SERVER_H
@@ -28,33 +30,33 @@ struct http_server;
 struct http_conn; /* private to server.c */
 
 struct http_limits {
-    uint32_t conns_max;        /* per process; more are accepted and closed with 503 */
-    uint32_t head_bytes_max;   /* request line and fields */
+    uint32_t conns_max;      /* per process; more are accepted and closed with 503 */
+    uint32_t head_bytes_max; /* request line and fields */
     uint32_t uri_bytes_max;
     uint32_t fields_max;
-    uint32_t head_timeout_ms;  /* from the first byte of a head to its end */
-    uint32_t idle_timeout_ms;  /* keep-alive between requests */
-    uint32_t send_timeout_ms;  /* without progress */
-    uint32_t body_timeout_ms;  /* without any byte */
-    uint32_t body_rate_min;    /* bytes/s over any 10 s, 0: no minimum */
-    uint64_t body_budget;      /* bytes of request bodies held by the whole process */
+    uint32_t head_timeout_ms; /* from the first byte of a head to its end */
+    uint32_t idle_timeout_ms; /* keep-alive between requests */
+    uint32_t send_timeout_ms; /* without progress */
+    uint32_t body_timeout_ms; /* without any byte */
+    uint32_t body_rate_min;   /* bytes/s over any 10 s, 0: no minimum */
+    uint64_t body_budget;     /* bytes of request bodies held by the whole process */
 };
 extern const struct http_limits http_limits_default;
 
 /* One request, valid during its handler call. */
 struct http_request {
-    struct h1_head head;        /* method, target, fields: views into the connection's read buffer */
-    struct arena arena;         /* freed when the handler has returned */
+    struct h1_head head; /* method, target, fields: views into the connection's read buffer */
+    struct arena arena;  /* freed when the handler has returned */
     struct http_conn *conn;
     struct rt_addr peer;
-    uint64_t id;                /* request id, also sent as x-request-id */
+    uint64_t id; /* request id, also sent as x-request-id */
     int64_t started_ns;
-    uint64_t body_len;          /* declared length; UINT64_MAX when chunked */
-    uint64_t body_read;         /* bytes the handler has taken */
-    int status;                 /* of the head that was sent, 0 before */
-    uint64_t sent_bytes;        /* body bytes sent */
-    const char *api;            /* handler's name for metrics and the access log; static */
-    void *user;                 /* handler chain's own */
+    uint64_t body_len;   /* declared length; UINT64_MAX when chunked */
+    uint64_t body_read;  /* bytes the handler has taken */
+    int status;          /* of the head that was sent, 0 before */
+    uint64_t sent_bytes; /* body bytes sent */
+    const char *api;     /* handler's name for metrics and the access log; static */
+    void *user;          /* handler chain's own */
 };
 
 /* Called on a fiber for each request. */
@@ -62,7 +64,8 @@ typedef int (*http_handler_fn)(void *arg, struct http_request *rq);
 /* Called after each answered request (access log, metrics). Must not yield. */
 typedef void (*http_done_fn)(void *arg, const struct http_request *rq, int rc);
 /* Writes the body of an error answer for `rc` into `out` and returns its content type (static). */
-typedef const char *(*http_error_fn)(void *arg, const struct http_request *rq, int rc, struct buf *out);
+typedef const char *(*http_error_fn)(void *arg, const struct http_request *rq, int rc,
+                                     struct buf *out);
 
 struct http_server_options {
     struct http_limits limits;
@@ -72,8 +75,9 @@ struct http_server_options {
     void *arg;
 };
 
-/* Binds every address on every loop and starts serving. Must run on loop 0. Errors: EXISTS-like port taken
- * is reported as CONFLICT with the address in the diagnostic; DENIED for privileged ports. */
+/* Binds every address on every loop and starts serving. Must run on loop 0. Errors: EXISTS-like
+ * port taken is reported as CONFLICT with the address in the diagnostic; DENIED for privileged
+ * ports. */
 int http_server_start(const struct http_server_options *opt, const struct rt_addr *addrs, int n,
                       struct http_server **ret) KT_MUST_CHECK KT_YIELDS;
 /* Stops accepting, lets requests in flight finish until `deadline_ns`, closes the rest, frees. */
@@ -83,14 +87,16 @@ int http_server_addr(const struct http_server *s, int i, struct rt_addr *ret) KT
 
 /* ---- request body ---- */
 
-/* Up to `len` decoded body bytes (> 0), 0 at its end. Sends 100 Continue before the first read when the
- * client expects it. Errors: PROTO (framing), EOF (client left), CLIENT_TIMEOUT, CANCELED. */
+/* Up to `len` decoded body bytes (> 0), 0 at its end. Sends 100 Continue before the first read when
+ * the client expects it. Errors: PROTO (framing), EOF (client left), CLIENT_TIMEOUT, CANCELED. */
 ssize_t http_body_read(struct http_request *rq, void *p, size_t len) KT_MUST_CHECK KT_YIELDS;
-/* The whole body into `out`, whose max bounds it, growing in 64 KiB steps charged to the process's body budget;
- * http_body_release gives the charge back. Errors as above, TOO_LARGE, BUSY (budget used up). */
+/* The whole body into `out`, whose max bounds it, growing in 64 KiB steps charged to the process's
+ * body budget; http_body_release gives the charge back. Errors as above, TOO_LARGE, BUSY (budget
+ * used up). */
 int http_body_read_all(struct http_request *rq, struct buf *out) KT_MUST_CHECK KT_YIELDS;
 void http_body_release(struct buf *b);
-/* Charges/uncharges the process's body budget directly (streaming users). Errors: BUSY. Any thread. */
+/* Charges/uncharges the process's body budget directly (streaming users). Errors: BUSY. Any thread.
+ */
 int http_budget_take(uint64_t bytes) KT_MUST_CHECK;
 void http_budget_give(uint64_t bytes);
 uint64_t http_budget_used(void);
@@ -98,7 +104,7 @@ uint64_t http_budget_used(void);
 /* ---- response ---- */
 
 struct http_field {
-    const char *name; /* lower case, static or arena */
+    const char *name;   /* lower case, static or arena */
     struct slice value; /* bytes with CTLs are refused (INVALID), never sent */
 };
 struct http_reply {
@@ -110,10 +116,11 @@ struct http_reply {
 };
 
 /* Head and whole body in one send. `body` pieces (n <= 8) are borrowed until the return. */
-int http_reply(struct http_request *rq, const struct http_reply *rp, const struct slice *body, int n)
-    KT_MUST_CHECK KT_YIELDS;
+int http_reply(struct http_request *rq, const struct http_reply *rp, const struct slice *body,
+               int n) KT_MUST_CHECK KT_YIELDS;
 /* Streaming: head first (held back and sent together with the first body bytes), then any number of
- * http_reply_body, then http_reply_end, which fails (INTERNAL, connection closed) when fewer bytes than body_len were given. */
+ * http_reply_body, then http_reply_end, which fails (INTERNAL, connection closed) when fewer bytes
+ * than body_len were given. */
 int http_reply_begin(struct http_request *rq, const struct http_reply *rp) KT_MUST_CHECK KT_YIELDS;
 int http_reply_body(struct http_request *rq, struct slice bytes) KT_MUST_CHECK KT_YIELDS;
 int http_reply_end(struct http_request *rq) KT_MUST_CHECK KT_YIELDS;
