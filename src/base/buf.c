@@ -77,6 +77,17 @@ int buf_reserve(struct buf *b, size_t more)
     return 0;
 }
 
+int buf_set_cap(struct buf *b, size_t cap)
+{
+    kt_assert(b->len <= cap && cap <= b->max);
+    uint8_t *p = FAULT(MEM_TRY_ALLOC) ? NULL : realloc(b->p, cap ? cap : 1);
+    if (!p)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for %zu bytes", cap);
+    b->p = p;
+    b->cap = cap;
+    return 0;
+}
+
 int buf_add(struct buf *b, const void *p, size_t len)
 {
     int rc = buf_reserve(b, len);

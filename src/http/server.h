@@ -27,7 +27,7 @@
 #include "rt/rt.h"
 
 struct http_server;
-struct http_conn; /* private to server.c */
+struct http_conn; /* http_priv.h */
 
 struct http_limits {
     uint32_t conns_max;      /* per process; more are accepted and closed with 503 */
@@ -90,9 +90,10 @@ int http_server_addr(const struct http_server *s, int i, struct rt_addr *ret) KT
 /* Up to `len` decoded body bytes (> 0), 0 at its end. Sends 100 Continue before the first read when
  * the client expects it. Errors: PROTO (framing), EOF (client left), CLIENT_TIMEOUT, CANCELED. */
 ssize_t http_body_read(struct http_request *rq, void *p, size_t len) KT_MUST_CHECK KT_YIELDS;
-/* The whole body into `out`, whose max bounds it, growing in 64 KiB steps charged to the process's
- * body budget; http_body_release gives the charge back. Errors as above, TOO_LARGE, BUSY (budget
- * used up). */
+/* The whole body into `out` (empty, its max bounds the body), growing in 64 KiB steps, by a quarter
+ * once it is large, charged to the process's body budget; http_body_release gives the charge back
+ * and frees. On an error nothing is left to release. Errors as above, TOO_LARGE, BUSY (budget used
+ * up), NO_MEMORY. */
 int http_body_read_all(struct http_request *rq, struct buf *out) KT_MUST_CHECK KT_YIELDS;
 void http_body_release(struct buf *b);
 /* Charges/uncharges the process's body budget directly (streaming users). Errors: BUSY. Any thread.
@@ -115,7 +116,12 @@ struct http_reply {
     bool close;        /* close the connection afterwards */
 };
 
-/* Head and whole body in one send. `body` pieces (n <= 8) are borrowed until the return. */
+/* Head and whole body in one send. `body` pieces (n <= 8) are borrowed until the return.
+ * Content-Length is their sum; only a HEAD request without pieces, or a 304, announces `body_len`
+ * instead. The server adds Date, Server, x-request-id, x-content-type-options, Content-Length or
+ * Transfer-Encoding, and Connection; fields of these names, CTLs in values and heads past 12 KiB
+ * are refused with INVALID and nothing is sent. Errors: INVALID, CLOSED, TIMEOUT (no progress
+ * within send_timeout_ms per 256 KiB), CANCELED. */
 int http_reply(struct http_request *rq, const struct http_reply *rp, const struct slice *body,
                int n) KT_MUST_CHECK KT_YIELDS;
 /* Streaming: head first (held back and sent together with the first body bytes), then any number of
@@ -124,7 +130,9 @@ int http_reply(struct http_request *rq, const struct http_reply *rp, const struc
 int http_reply_begin(struct http_request *rq, const struct http_reply *rp) KT_MUST_CHECK KT_YIELDS;
 int http_reply_body(struct http_request *rq, struct slice bytes) KT_MUST_CHECK KT_YIELDS;
 int http_reply_end(struct http_request *rq) KT_MUST_CHECK KT_YIELDS;
-/* The error answer of `rc` through the server's error function. */
+/* The error answer of `rc` through the server's error function. Replaces a head that is still held
+ * back; INTERNAL when one was sent already. 405 gets an Allow field, 503 a Retry-After, 401 a
+ * WWW-Authenticate. */
 int http_reply_error(struct http_request *rq, int rc) KT_MUST_CHECK KT_YIELDS;
 
 struct http_server_stats {
