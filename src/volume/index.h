@@ -62,6 +62,24 @@ struct slice index_body(const struct index *ix, uint32_t *ret_count, uint32_t *r
 
 /* Any thread, no lock. False: no such seq. */
 bool index_find(const struct index *ix, seq_t seq, struct index_hit *ret);
+/* Open form, the one writer: takes over `n` entries of a verified open record (format/index_file.h)
+ * for the seqs from `first` on; publish follows. Errors: NO_MEMORY, LIMIT. */
+int index_add_entries(struct index *ix, seq_t first, const uint8_t *entries,
+                      uint32_t n) KT_MUST_CHECK;
+
+/* Builds a sealed form from needles in log order, for those who hold no open one (compaction,
+ * rebuild). `count` is one more than the highest seq. finish ends the builder, also when it fails;
+ * free ends one that isn't finished. Errors: NO_MEMORY, INVALID (order, seq past count, offset past
+ * 32 GiB). */
+struct index_builder;
+int index_builder_new(uint32_t count, struct index_builder **ret) KT_MUST_CHECK;
+int index_builder_add(struct index_builder *b, seq_t seq, uint64_t offset,
+                      uint64_t size) KT_MUST_CHECK;
+int index_builder_finish(struct index_builder *b, struct index **ret) KT_MUST_CHECK;
+void index_builder_free(struct index_builder *b);
+
+/* Number of dead bits set. */
+uint32_t index_dead_count(const struct index *ix);
 /* Any thread: sets or clears the dead bit of a present seq; returns the bit before (false when
  * absent). */
 bool index_set_dead(struct index *ix, seq_t seq, bool dead);
