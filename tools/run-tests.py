@@ -37,13 +37,14 @@ QUICK, LONG = "quick", "long"
 SUITES = [
     Suite("lint",       QUICK, "build-test", 180, "tools/lint.py"),
     Suite("unit",       QUICK, "build-test", 60,  "meson:unit"),
+    Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
 ]
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "TSAN_OPTIONS": "allocator_may_return_null=1:halt_on_error=1:second_deadlock_stack=1",
 }
 TAP = re.compile(r"^\s*(ok|not ok)\b(?! *\S* *# SKIP)", re.M)
 TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
@@ -65,7 +66,7 @@ def build(name):
         done = subprocess.run(step, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            return done.stdout
+            return done.stdout[max(done.stdout.find("FAILED:"), 0):]
     return None
 
 

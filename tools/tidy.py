@@ -23,7 +23,7 @@ BANNED = {
     "strncpy": "memcpy with a length", "strncat": "buf_add", "sprintf": "snprintf or buf_addf",
     "vsprintf": "vsnprintf or buf_addf", "strtok": "slice_find and slice_sub",
     "strtok_r": "slice_find and slice_sub", "atoi": "dec_to_u64", "atol": "dec_to_u64", "atoll": "dec_to_u64",
-    "strtol": "dec_to_u64", "strtoul": "dec_to_u64", "strtoull": "dec_to_u64", "gets": "fgets",
+    "gets": "fgets",
     "alloca": "an arena", "rand": "rand_u64 or rt_random", "srand": "rand_init", "random": "rand_u64",
     "localtime": "gmtime_r", "gmtime": "gmtime_r", "ctime": "a formatter of codec/", "asctime": "a formatter of codec/",
     "setjmp": "an error return", "longjmp": "an error return", "system": "nothing: kitten starts no programs",
@@ -31,6 +31,7 @@ BANNED = {
 }
 # banned in src/ outside src/rt/
 OS_CALLS = {
+    "strtol": "dec_to_u64", "strtoul": "dec_to_u64", "strtoull": "dec_to_u64",
     "malloc": "mem_alloc or mem_try_alloc", "calloc": "mem_zalloc", "realloc": "mem_realloc", "free": "mem_free",
     "strdup": "arena_dup", "strndup": "arena_dup",
     "read": "rt_recv or rt_file_pread", "write": "rt_sendv or rt_file_pwritev", "readv": "rt_file_pread",

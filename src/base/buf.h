@@ -24,7 +24,8 @@ struct buf {
 void buf_done(struct buf *b);
 /* Makes room for `more` bytes after len. Errors: TOO_LARGE past max, NO_MEMORY. */
 int buf_reserve(struct buf *b, size_t more) KT_MUST_CHECK;
-/* Sets the capacity to exactly `cap` (len <= cap <= max), for callers that account for it. Errors: NO_MEMORY. */
+/* Sets the capacity to exactly `cap` (len <= cap <= max), for callers that account for it. Errors:
+ * NO_MEMORY. */
 int buf_set_cap(struct buf *b, size_t cap) KT_MUST_CHECK;
 int buf_add(struct buf *b, const void *p, size_t len) KT_MUST_CHECK;
 int buf_add_slice(struct buf *b, struct slice s) KT_MUST_CHECK;
