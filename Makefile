@@ -33,7 +33,7 @@ demo: build     ## stores, verifies and deletes real files, with a kill -9 in th
 	@exec tests/system/demo.sh
 
 fuzz: setup     ## fuzzes each decoder for a minute (FUZZ_SECONDS=n, FUZZ=name)
-	@exec tools/fuzz.sh
+	@exec tests/fuzz/run.sh
 
 clean:          ## removes the build directories
-	rm -rf build build-test build-asan build-tsan
+	rm -rf build build-test build-asan build-tsan build-fuzz

@@ -39,6 +39,7 @@ SUITES = [
     Suite("unit",       QUICK, "build-test", 60,  "meson:unit"),
     Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
+    Suite("fuzz-corpus", QUICK, "build-asan", 30, "meson:fuzz-corpus"),
 ]
 
 SANITIZER_ENV = {

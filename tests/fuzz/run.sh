@@ -1,0 +1,29 @@
+#!/bin/bash
+# Fuzzes every decoder for SECONDS each (default: FUZZ_SECONDS, else 60), or only the target named by FUZZ.
+# New inputs that reach new code stay in build-fuzz/corpus/NAME; a failing input is kept in build-fuzz/crash-*
+# and makes the script fail. To keep it as a regression, copy it to tests/fuzz/corpus/NAME.
+set -eu
+cd "$(dirname "$0")/../.."
+seconds=${1:-${FUZZ_SECONDS:-60}}
+dir=build-fuzz
+[ -f $dir/build.ninja ] || CC=clang meson setup $dir -Dfuzz=true >/dev/null
+ninja -C $dir --quiet
+passed=0 failed=0
+for target in $dir/tests/fuzz/fuzz_*; do
+    [ -x "$target" ] && [ -f "$target" ] || continue
+    name=${target##*/fuzz_}
+    [ -z "${FUZZ:-}" ] || [ "$FUZZ" = "$name" ] || continue
+    mkdir -p "$dir/corpus/$name"
+    if "$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$dir/crash-$name-" "$dir/corpus/$name" "tests/fuzz/corpus/$name" >"$dir/$name.log" 2>&1
+    then
+        echo "ok - $name: $(grep -o 'number_of_executed_units: [0-9]*' "$dir/$name.log" | grep -o '[0-9]*') runs"
+        passed=$((passed + 1))
+    else
+        tail -40 "$dir/$name.log"
+        echo "not ok - $name: see $dir/$name.log"
+        failed=$((failed + 1))
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
