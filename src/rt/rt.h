@@ -1,20 +1,24 @@
 /* rt: the runtime. Straight-line code on stackful fibers, one event loop per core.
  *
- * Model. rt_run() starts `loops` event loops, each on a thread of its own, and a bounded pool of worker
- * threads for calls that block. Code runs on fibers; a fiber lives on the loop that started it for all
- * its life, so loop-local state needs no lock and thread-locals stay valid over a yield. A call that has
- * to wait parks its fiber and lets others run.
+ * Model. rt_run() starts `loops` event loops, each on a thread of its own, and a bounded pool of
+ * worker threads for calls that block. Code runs on fibers; a fiber lives on the loop that started
+ * it for all its life, so loop-local state needs no lock and thread-locals stay valid over a yield.
+ * A call that has to wait parks its fiber and lets others run.
  *
  * Invariants.
- *  1. A fiber is woken only by the wait it registered: one struct rt_wait per sleep, completed once.
- *  2. Every wait takes a deadline (absolute, monotonic ns; RT_NEVER only where a bound exists elsewhere)
- *     and fails with -KT_ERR_TIMEOUT past it, or -KT_ERR_CANCELED once its group is canceled.
+ *  1. A fiber is woken only by the wait it registered: one struct rt_wait per sleep, completed
+ * once.
+ *  2. Every wait takes a deadline (absolute, monotonic ns; RT_NEVER only where a bound exists
+ * elsewhere) and fails with -KT_ERR_TIMEOUT past it, or -KT_ERR_CANCELED once its group is
+ * canceled.
  *  3. A group's scope ends when all its fibers have.
- *  4. Between rt_no_yield_begin/end nothing may yield (pthread mutexes are held only there); asserted.
+ *  4. Between rt_no_yield_begin/end nothing may yield (pthread mutexes are held only there);
+ * asserted.
  *  5. Fibers, stacks, connections and jobs are capped; at the cap the call returns -KT_ERR_LIMIT.
  *
- * Functions marked KT_YIELDS may park the caller and must run on a fiber. Everything else is callable
- * from any thread unless it says otherwise. Errors are -KT_ERR_* with a diagnostic (base/err.h).
+ * Functions marked KT_YIELDS may park the caller and must run on a fiber. Everything else is
+ * callable from any thread unless it says otherwise. Errors are -KT_ERR_* with a diagnostic
+ * (base/err.h).
  *
  *     static int two_legs(void)
  *     {
@@ -52,8 +56,9 @@ struct rt_options {
     uint32_t stack_bytes;             /* per fiber, without its guard page; 0: 256 KiB */
 };
 
-/* Runs `fn(arg)` on a fiber of loop 0 with all loops up; when it returns, stops and joins everything and
- * returns its result. All groups must have ended by then. Errors: LIMIT, NO_MEMORY, INVALID. */
+/* Runs `fn(arg)` on a fiber of loop 0 with all loops up; when it returns, stops and joins
+ * everything and returns its result. All groups must have ended by then. Errors: LIMIT, NO_MEMORY,
+ * INVALID. */
 int rt_run(const struct rt_options *opt, int (*fn)(void *arg), void *arg) KT_MUST_CHECK;
 
 int rt_loop_count(void);
@@ -106,14 +111,16 @@ void rt_group_open(struct rt_group *g);
 int rt_go(struct rt_group *g, int (*fn)(void *arg), void *arg) KT_MUST_CHECK;
 /* Cancels all members: each wait they are in, or enter, returns -KT_ERR_CANCELED. */
 void rt_group_cancel(struct rt_group *g);
-/* Waits for all members; `rc` < 0 cancels them first. Returns rc, else the first member's error, else 0. */
+/* Waits for all members; `rc` < 0 cancels them first. Returns rc, else the first member's error,
+ * else 0. */
 int rt_group_wait(struct rt_group *g, int rc) KT_YIELDS;
 
 /* ---- the one waiting primitive ---- */
 
-/* A one-shot rendezvous between one fiber and any thread. The fiber inits it, hands it to whoever will
- * complete it, and parks. rt_wake may come before the park. When the park ends early (deadline, cancel)
- * the fiber must make sure that nobody will touch `w` any more: take it back under the same lock that the waker uses. */
+/* A one-shot rendezvous between one fiber and any thread. The fiber inits it, hands it to whoever
+ * will complete it, and parks. rt_wake may come before the park. When the park ends early
+ * (deadline, cancel) the fiber must make sure that nobody will touch `w` any more: take it back
+ * under the same lock that the waker uses. */
 struct rt_wait {
     struct rt_fiber *fiber;
     struct rt_wait *next_remote; /* link in the loop's inbox */
@@ -123,8 +130,8 @@ struct rt_wait {
 void rt_wait_init(struct rt_wait *w);
 /* Returns 0 when woken, -KT_ERR_TIMEOUT or -KT_ERR_CANCELED otherwise. */
 int rt_wait_park(struct rt_wait *w, int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
-/* As park, but neither deadline nor cancellation ends it: only for waits that are bounded by construction
- * (an offloaded call that will return). */
+/* As park, but neither deadline nor cancellation ends it: only for waits that are bounded by
+ * construction (an offloaded call that will return). */
 void rt_wait_park_uncancelable(struct rt_wait *w) KT_YIELDS;
 /* Wakes it, once; from any thread. `w` may be gone as soon as this is called. */
 void rt_wake(struct rt_wait *w);
@@ -157,8 +164,8 @@ void rt_sem_give(struct rt_sem *s);
 /* ---- network ---- */
 
 struct rt_addr {
-    uint8_t ip[16];    /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
-    uint16_t port;     /* host order */
+    uint8_t ip[16]; /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
+    uint16_t port;  /* host order */
 };
 #define RT_ADDR_TEXT_MAX 64
 /* Parses "127.0.0.1:9000" or "[::1]:9000". Errors: INVALID. */
@@ -166,39 +173,45 @@ int rt_addr_parse(struct slice s, struct rt_addr *ret) KT_MUST_CHECK;
 /* Writes it in the same form, NUL-terminated. */
 void rt_addr_format(const struct rt_addr *a, char out[RT_ADDR_TEXT_MAX]);
 
-/* A connected or listening socket, bound to the calling loop. Owned by the caller, embedded in its structs. */
+/* A connected or listening socket, bound to the calling loop. Owned by the caller, embedded in its
+ * structs. */
 struct rt_sock {
-    int handle;               /* -1: closed */
-    uint32_t registered;      /* RT_POLL_* bits now in the poller */
+    int handle;          /* -1: closed */
+    uint32_t registered; /* RT_POLL_* bits now in the poller */
     struct rt_loop *loop;
-    struct rt_wait *reader;   /* the fiber waiting for input, or NULL */
+    struct rt_wait *reader; /* the fiber waiting for input, or NULL */
     struct rt_wait *writer;
-    void (*parked_fn)(struct rt_sock *s); /* called on the loop when a parked socket becomes readable */
-    uint32_t ready;           /* bits reported and not yet consumed */
+    void (*parked_fn)(
+        struct rt_sock *s); /* called on the loop when a parked socket becomes readable */
+    uint32_t ready;         /* bits reported and not yet consumed */
 };
 
 int rt_listen(const struct rt_addr *addr, struct rt_sock *ret) KT_MUST_CHECK;
 int rt_sock_local(const struct rt_sock *s, struct rt_addr *ret) KT_MUST_CHECK;
 /* Errors: TIMEOUT, CANCELED, LIMIT (out of descriptors: the caller backs off), CLOSED. */
-int rt_accept(struct rt_sock *listener, struct rt_sock *ret, struct rt_addr *ret_peer, int64_t deadline_ns)
-    KT_MUST_CHECK KT_YIELDS;
-int rt_connect(const struct rt_addr *addr, struct rt_sock *ret, int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
+int rt_accept(struct rt_sock *listener, struct rt_sock *ret, struct rt_addr *ret_peer,
+              int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
+int rt_connect(const struct rt_addr *addr, struct rt_sock *ret,
+               int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
 int rt_resolve(const char *host, uint16_t port, struct rt_addr *ret) KT_MUST_CHECK KT_YIELDS;
 /* Bytes read (> 0), 0 at the peer's end of stream. Errors: TIMEOUT, CANCELED, CLOSED. */
-ssize_t rt_recv(struct rt_sock *s, void *p, size_t len, int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
+ssize_t rt_recv(struct rt_sock *s, void *p, size_t len,
+                int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
 /* The same without waiting: -KT_ERR_AGAIN when nothing is there (sets no diagnostic). */
 ssize_t rt_recv_now(struct rt_sock *s, void *p, size_t len) KT_MUST_CHECK;
 /* Sends everything or fails; `iov` is consumed (changed). n <= 64. */
-int rt_sendv(struct rt_sock *s, struct iovec *iov, int n, int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
-/* Parks the socket without a fiber: fn runs on the loop (not on a fiber) when input arrives or the peer
- * hangs up. The parking is one-shot; rt_unpark takes it back. At most one reader or parking at a time. */
+int rt_sendv(struct rt_sock *s, struct iovec *iov, int n,
+             int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
+/* Parks the socket without a fiber: fn runs on the loop (not on a fiber) when input arrives or the
+ * peer hangs up. The parking is one-shot; rt_unpark takes it back. At most one reader or parking at
+ * a time. */
 int rt_park(struct rt_sock *s, void (*fn)(struct rt_sock *s)) KT_MUST_CHECK;
 void rt_unpark(struct rt_sock *s);
 int rt_shutdown(struct rt_sock *s);
 /* Closes and wakes any waiter with CLOSED. Safe on a closed one. */
 void rt_close(struct rt_sock *s);
-/* From a parked_fn or timer (not on a fiber): starts a detached fiber owned by the loop's root group, which
- * rt_run waits for. Errors: LIMIT, NO_MEMORY. */
+/* From a parked_fn or timer (not on a fiber): starts a detached fiber owned by the loop's root
+ * group, which rt_run waits for. Errors: LIMIT, NO_MEMORY. */
 int rt_go_root(int (*fn)(void *arg), void *arg) KT_MUST_CHECK;
 
 /* ---- timers without a fiber (for parked connections) ---- */
@@ -210,14 +223,15 @@ struct rt_timer {
     void (*fn)(struct rt_timer *t);
 };
 void rt_timer_init(struct rt_timer *t, void (*fn)(struct rt_timer *t));
-int rt_timer_set(struct rt_timer *t, int64_t at_ns) KT_MUST_CHECK; /* (re)arms on the calling loop */
+int rt_timer_set(struct rt_timer *t,
+                 int64_t at_ns) KT_MUST_CHECK; /* (re)arms on the calling loop */
 void rt_timer_cancel(struct rt_timer *t);
 
 /* ---- files: reads try the page cache on the loop and offload only when they would block ---- */
 
 struct rt_stat {
-    uint64_t size;       /* bytes */
-    uint64_t allocated;  /* bytes on disk */
+    uint64_t size;      /* bytes */
+    uint64_t allocated; /* bytes on disk */
 };
 #define RT_O_READ 1u
 #define RT_O_WRITE 2u
@@ -231,7 +245,8 @@ struct rt_stat {
 int rt_dir_open(const char *path, bool create) KT_MUST_CHECK KT_YIELDS; /* handle */
 int rt_dir_sync(int dir) KT_MUST_CHECK KT_YIELDS;
 /* Calls each(arg, name) for every entry but "." and "..", in no order. */
-int rt_dir_list(int dir, void (*each)(void *arg, const char *name), void *arg) KT_MUST_CHECK KT_YIELDS;
+int rt_dir_list(int dir, void (*each)(void *arg, const char *name),
+                void *arg) KT_MUST_CHECK KT_YIELDS;
 int rt_dir_space(int dir, uint64_t *ret_total, uint64_t *ret_free) KT_MUST_CHECK KT_YIELDS;
 /* `name` is one component; links, devices and files with several links are refused (DENIED). */
 int rt_file_open(int dir, const char *name, unsigned flags, unsigned mode) KT_MUST_CHECK KT_YIELDS;
@@ -239,12 +254,14 @@ int rt_file_open(int dir, const char *name, unsigned flags, unsigned mode) KT_MU
 int rt_file_pread(int file, void *p, size_t len, uint64_t off) KT_MUST_CHECK KT_YIELDS;
 /* Up to `len` bytes; the count is short only at the end of the file. */
 ssize_t rt_file_pread_some(int file, void *p, size_t len, uint64_t off) KT_MUST_CHECK KT_YIELDS;
-/* Everything or an error; short writes are continued, and an error after a short write is an error. */
+/* Everything or an error; short writes are continued, and an error after a short write is an error.
+ */
 int rt_file_pwritev(int file, struct iovec *iov, int n, uint64_t off) KT_MUST_CHECK KT_YIELDS;
 int rt_file_datasync(int file) KT_MUST_CHECK KT_YIELDS;
 int rt_file_sync(int file) KT_MUST_CHECK KT_YIELDS;
 /* pwritev and datasync as one offloaded job: the group commit's. */
-int rt_file_pwritev_sync(int file, struct iovec *iov, int n, uint64_t off, bool sync) KT_MUST_CHECK KT_YIELDS;
+int rt_file_pwritev_sync(int file, struct iovec *iov, int n, uint64_t off,
+                         bool sync) KT_MUST_CHECK KT_YIELDS;
 int rt_file_truncate(int file, uint64_t size) KT_MUST_CHECK KT_YIELDS;
 int rt_file_advise(int file, uint64_t off, uint64_t len, int advice);
 int rt_file_lock(int file) KT_MUST_CHECK; /* Errors: LOCKED */
@@ -259,13 +276,14 @@ struct rt_job {
     int (*fn)(void *arg);
     void *arg;
     int rc;
-    bool urgent;           /* exempt from the queue's bound, and served first (writes and syncs) */
-    struct diag diag;      /* what fn reported */
-    struct rt_job *next;   /* link in the backend's queue */
+    bool urgent;         /* exempt from the queue's bound, and served first (writes and syncs) */
+    struct diag diag;    /* what fn reported */
+    struct rt_job *next; /* link in the backend's queue */
     struct rt_wait wait;
 };
-/* Runs fn(arg) on a worker thread and waits for its result; fn may block and may not use fiber calls.
- * Not cancelable: `arg` may live on the caller's stack. The queue is bounded: LIMIT when full. */
+/* Runs fn(arg) on a worker thread and waits for its result; fn may block and may not use fiber
+ * calls. Not cancelable: `arg` may live on the caller's stack. The queue is bounded: LIMIT when
+ * full. */
 int rt_offload(int (*fn)(void *arg), void *arg) KT_MUST_CHECK KT_YIELDS;
 /* For backends: runs fn, keeping its result and diagnostic in the job. Any thread. */
 void rt_job_run(struct rt_job *job);
@@ -274,18 +292,32 @@ void rt_job_finished(struct rt_job *job);
 
 /* ---- signals and introspection ---- */
 
-/* Waits for SIGINT or SIGTERM (or rt_stop()). Returns the signal's number, 0 for rt_stop. */
+/* Waits for SIGINT or SIGTERM (or rt_stop()). Returns the signal's number, 0 for rt_stop; once
+ * asked, every later call returns at once. A second SIGINT ends the process. Errors: TIMEOUT,
+ * CANCELED. */
 int rt_wait_stop(int64_t deadline_ns) KT_YIELDS;
 void rt_stop(void); /* any thread */
-/* Calls each() for every live fiber of this loop: its id, request id, what it waits for, for how long. */
+/* Called on loop 0, not on a fiber, after a SIGHUP; set before rt_run. */
+void rt_set_reload_hook(void (*fn)(void));
+/* Calls each() for every live fiber of this loop: its id, request id, what it waits for, for how
+ * long. */
 struct rt_fiber_info {
     uint64_t id, request_id;
     const char *wait; /* name of the wait, "running" or "ready" */
     int64_t waiting_ns;
 };
 void rt_fiber_list(void (*each)(void *arg, const struct rt_fiber_info *info), void *arg);
+/* Called on a loop whose turn took more than 100 ms, with the fiber that ran last; set before
+ * rt_run. */
+struct rt_slow {
+    int loop;
+    int64_t took_ns;
+    uint64_t fiber_id, request_id;
+};
+void rt_set_slow_hook(void (*fn)(const struct rt_slow *slow));
 struct rt_stats {
-    uint64_t fibers, fibers_max, switches, offloads, offload_queue, read_hits, read_offloads, stack_high_water;
+    uint64_t fibers, fibers_max, switches, offloads, offload_queue, read_hits, read_offloads,
+        stack_high_water;
 };
 void rt_stats(struct rt_stats *ret); /* sums all loops */
 
