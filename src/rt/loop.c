@@ -275,6 +275,11 @@ void loop_run(struct rt_loop *l)
     loop_self = NULL;
 }
 
+int64_t rt_clock_ns(void)
+{
+    return be()->mono_ns(be()->self);
+}
+
 int64_t rt_now_ns(void)
 {
     return loop_self ? loop_self->now_ns : be()->mono_ns(be()->self);

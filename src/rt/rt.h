@@ -80,8 +80,9 @@ uint64_t rt_request_id(void);
 /* ---- time ---- */
 
 #define RT_NEVER INT64_MAX
-int64_t rt_now_ns(void);  /* monotonic; cached per loop turn is allowed to be up to 1 ms old */
-int64_t rt_wall_ns(void); /* since the Unix epoch; may jump */
+int64_t rt_now_ns(void);   /* monotonic; cached per loop turn is allowed to be up to 1 ms old */
+int64_t rt_clock_ns(void); /* monotonic, read now: for measuring */
+int64_t rt_wall_ns(void);  /* since the Unix epoch; may jump */
 static inline int64_t rt_after_ms(int64_t ms)
 {
     return rt_now_ns() + ms * NS_PER_MS;
