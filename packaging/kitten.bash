@@ -4,13 +4,22 @@ _kitten()
     local cur=${COMP_WORDS[COMP_CWORD]} words
     local name=${COMP_WORDS[1]} two="${COMP_WORDS[1]} ${COMP_WORDS[2]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='help version'
+        words='bench help version'
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
         return
     fi
     case $two in
+    'bench floor')
+        words='--listen --size --help'
+        ;;
+    'bench verify')
+        words='--endpoint --target --bucket --prefix --access-key --secret-key --region --concurrency --threads --timeout --manifest --server-pid --csv --quiet --json --help'
+        ;;
     *)
     case $name in
+    'bench')
+        words='--endpoint --target --bucket --prefix --access-key --secret-key --region --concurrency --threads --timeout --manifest --server-pid --csv --quiet --rate --duration --warmup --count --objects --existing --size --keys --mix --verify --share --seed --from --batch --batch-files --json --help floor verify'
+        ;;
     'help')
         words='--man --bash --help'
         ;;

@@ -5,7 +5,11 @@
 #include "cmd/cmd.h"
 #include <stddef.h>
 
+/* clang-format off */
 const struct command *const cmd_table[] = {
+    &cmd_bench,
+    &cmd_bench_floor,
+    &cmd_bench_verify,
     &cmd_help,
     &cmd_version,
     NULL,

@@ -5,7 +5,10 @@
 
 #include "cmd/cmd.h"
 
-extern const struct command cmd_help;    /* help.c */
-extern const struct command cmd_version; /* version.c */
+extern const struct command cmd_bench;        /* bench.c */
+extern const struct command cmd_bench_floor;  /* bench_floor.c */
+extern const struct command cmd_bench_verify; /* bench.c */
+extern const struct command cmd_help;         /* help.c */
+extern const struct command cmd_version;      /* version.c */
 
 #endif
