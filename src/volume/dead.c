@@ -1,0 +1,841 @@
+/* dead: the dead log of a disk, and the marks folded out of it.
+ *
+ * Happy path. A delete queues a request; the disk's dead fiber takes what is queued, decides each
+ * (the counter after the highest known one), writes the records and syncs them as one group, then
+ * sets the bits in the indexes and wakes the waiters. Past a size the log is folded: each volume's
+ * marks are merged into VID.dead (born by rename), then a fresh log takes the old one's place by
+ * rename. Replaying an old log over folded marks changes nothing (the highest counter per seq
+ * counts), so each step may be the last before a crash.
+ *
+ * At start the log is synced, read past the page cache, and classified: a torn tail that nothing
+ * vouches for is cut; damage below the highest mark, or a log that is missing, means that nothing
+ * of this disk may be served.
+ *
+ * Failure modes. A failed write or sync fails the disk, without a retry; no space cuts the tail
+ * back and answers NO_SPACE; a fold that fails leaves the old log in place and is tried again
+ * later, unless a sync failed.
+ */
+#include "volume/volume_priv.h"
+
+#include "base/checked.h"
+#include "base/enc.h"
+#include "base/fault.h"
+#include "format/deadlog.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define DEAD_LOG_NAME "dead.log"
+#define DEAD_LOG_MAX (256u << 20) /* bytes a start is willing to replay */
+#define DEAD_FILE_MAX (UINT64_C(1) << 32)
+#define DEAD_GROUP_MAX 512u
+#define DEAD_QUEUE_MAX 65536u
+
+enum dead_stage { DEAD_QUEUED, DEAD_TAKEN, DEAD_DONE };
+
+struct dead_request { /* refcounted by waiter and queue */
+    struct list link;
+    _Atomic uint32_t refs;
+    enum dead_stage stage; /* guarded by log.mu, as rc and waiter */
+    int rc;
+    struct rt_wait *waiter;
+    struct volume *vol;
+    struct blobid id;
+    bool undelete;
+    bool write; /* decided: a record is to be written */
+    struct dead_mark mark;
+};
+
+/* ---- marks in memory ---- */
+
+static uint32_t tail_slot(const struct dead_tail *t, seq_t seq)
+{
+    uint32_t i = (uint32_t)(seq * UINT32_C(2654435761)) & (t->cap - 1);
+    while (t->slots[i].counter != 0 && t->slots[i].seq != seq)
+        i = (i + 1) & (t->cap - 1);
+    return i;
+}
+
+struct dead_mark *dead_tail_find(const struct dead_tail *t, seq_t seq)
+{
+    if (t->cap == 0)
+        return NULL;
+    struct dead_mark *m = &t->slots[tail_slot(t, seq)];
+    return m->counter != 0 ? m : NULL;
+}
+
+static int tail_grow(struct dead_tail *t)
+{
+    struct dead_tail bigger = {.cap = t->cap ? t->cap * 2 : 64};
+    bigger.slots = mem_try_alloc(bigger.cap * sizeof(*bigger.slots));
+    if (!bigger.slots)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for dead marks");
+    memset(bigger.slots, 0, bigger.cap * sizeof(*bigger.slots));
+    for (uint32_t i = 0; i < t->cap; i++)
+        if (t->slots[i].counter != 0)
+            bigger.slots[tail_slot(&bigger, t->slots[i].seq)] = t->slots[i];
+    bigger.count = t->count;
+    mem_free(t->slots);
+    *t = bigger;
+    return 0;
+}
+
+int dead_tail_put(struct dead_tail *t, const struct dead_mark *m)
+{
+    kt_assert(m->counter != 0);
+    if ((t->count + 1) * 2 > t->cap) {
+        int rc = tail_grow(t);
+        if (rc < 0)
+            return rc;
+    }
+    struct dead_mark *at = &t->slots[tail_slot(t, m->seq)];
+    if (at->counter == 0)
+        t->count++;
+    if (m->counter > at->counter)
+        *at = *m;
+    return 0;
+}
+
+void dead_tail_done(struct dead_tail *t)
+{
+    mem_free(t->slots);
+    *t = (struct dead_tail){0};
+}
+
+void volume_apply_dead(struct volume *v, seq_t seq, bool dead)
+{
+    struct index_hit hit;
+    bool changed = false;
+    section_begin(&v->mu);
+    v->dead_changes++;
+    struct index *ix = v->gen ? generation_index(v->gen) : NULL;
+    if (ix && index_find(ix, seq, &hit))
+        changed = index_set_dead(ix, seq, dead) != dead;
+    section_end(&v->mu);
+    if (!changed)
+        return;
+    if (dead) {
+        atomic_fetch_add(&v->dead, 1);
+        atomic_fetch_add(&v->dead_bytes, hit.size);
+        atomic_fetch_sub(&v->live_bytes, hit.size);
+    } else {
+        atomic_fetch_sub(&v->dead, 1);
+        atomic_fetch_sub(&v->dead_bytes, hit.size);
+        atomic_fetch_add(&v->live_bytes, hit.size);
+    }
+}
+
+/* ---- folded marks ---- */
+
+static int mark_compare(const void *a, const void *b)
+{
+    const struct dead_mark *x = a, *y = b;
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    return x->counter < y->counter   ? 1
+           : x->counter > y->counter ? -1
+                                     : 0; /* highest counter first */
+}
+
+int dead_file_load(struct volume *v, struct dead_mark **ret, uint32_t *ret_count)
+{
+    char name[VOLUME_NAME_MAX];
+    uint8_t *bytes;
+    size_t len;
+    struct dead_file expect = {.vid = v->vid}, f;
+    *ret = NULL;
+    *ret_count = 0;
+    volume_file_name(v->vid, "dead", name);
+    int rc = disk_get_file(v->disk, name, DEAD_FILE_MAX, &bytes, &len);
+    if (rc == -KT_ERR_NOT_FOUND)
+        return 0;
+    if (rc < 0)
+        return rc;
+    memcpy(expect.uuid, v->super.uuid, UUID_BYTES);
+    rc = dead_file_decode(slice_of(bytes, len), &expect, &f);
+    if (rc == 0 && f.count > 0) {
+        *ret = mem_try_alloc((size_t)f.count * sizeof(**ret));
+        if (!*ret)
+            rc = err_set(KT_ERR_NO_MEMORY, "no memory for %u dead marks", f.count);
+        for (uint32_t i = 0; rc == 0 && i < f.count; i++)
+            (*ret)[i] = dead_file_mark(slice_of(bytes, len), i);
+        *ret_count = rc == 0 ? f.count : 0;
+    }
+    mem_free(bytes);
+    return rc;
+}
+
+/* Copies the tail's marks behind the `n` folded ones, sorts, keeps the highest counter per seq. */
+static int merge_tail(struct volume *v, struct dead_mark **marks, uint32_t *n)
+{
+    section_begin(&v->mu);
+    uint32_t more = v->tail.count;
+    section_end(&v->mu);
+    struct dead_mark *all = mem_try_alloc(((size_t)*n + more + 1) * sizeof(*all));
+    if (!all)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for %u dead marks", *n + more);
+    if (*n)
+        memcpy(all, *marks, *n * sizeof(*all));
+    uint32_t total = *n;
+    section_begin(&v->mu);
+    for (uint32_t i = 0; i < v->tail.cap && total < *n + more; i++)
+        if (v->tail.slots[i].counter != 0)
+            all[total++] = v->tail.slots[i];
+    section_end(&v->mu);
+    qsort(all, total, sizeof(*all), mark_compare);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < total; i++)
+        if (kept == 0 || all[kept - 1].seq != all[i].seq)
+            all[kept++] = all[i];
+    mem_free(*marks);
+    *marks = all;
+    *n = kept;
+    return 0;
+}
+
+int volume_dead_marks(struct volume *v, struct dead_mark **ret, uint32_t *ret_count)
+{
+    for (;;) {
+        section_begin(&v->mu);
+        uint64_t folds = v->folds;
+        section_end(&v->mu);
+        int rc = dead_file_load(v, ret, ret_count);
+        if (rc == 0)
+            rc = merge_tail(v, ret, ret_count);
+        if (rc < 0) {
+            mem_free(*ret);
+            *ret = NULL;
+            *ret_count = 0;
+            return rc;
+        }
+        section_begin(&v->mu);
+        bool same = v->folds == folds;
+        section_end(&v->mu);
+        if (same)
+            return 0;
+        mem_free(*ret);
+    }
+}
+
+int dead_apply_to_index(struct volume *v, struct index *ix)
+{
+    struct dead_mark *marks;
+    uint32_t n;
+    int rc = volume_dead_marks(v, &marks, &n);
+    if (rc < 0)
+        return rc;
+    section_begin(&v->mu);
+    for (uint32_t i = 0; i < n; i++) {
+        index_set_dead(ix, marks[i].seq, marks[i].counter % 2 != 0);
+        /* Even counters are rare and must be known to the next delete: they stay in memory. */
+        if (rc == 0 && marks[i].counter % 2 == 0)
+            rc = dead_tail_put(&v->tail, &marks[i]);
+    }
+    section_end(&v->mu);
+    mem_free(marks);
+    return rc;
+}
+
+/* ---- requests ---- */
+
+static void request_unref(struct dead_request *q)
+{
+    if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(q);
+}
+
+static int request_run(struct volume *v, const struct blobid *id, bool undelete,
+                       int64_t deadline_ns)
+{
+    struct dead_log *log = &v->disk->dead;
+    struct rt_wait wait;
+    struct dead_request *q = mem_zalloc(sizeof(*q));
+    list_init(&q->link);
+    atomic_init(&q->refs, 2);
+    q->vol = v;
+    q->id = *id;
+    q->undelete = undelete;
+    q->waiter = &wait;
+    rt_wait_init(&wait);
+    section_begin(&log->mu);
+    bool closed = log->stopping || log->ended, full = log->queued >= DEAD_QUEUE_MAX;
+    if (!closed && !full) {
+        list_push_back(&log->queue, &q->link);
+        log->queued++;
+        if (log->sleeper)
+            rt_wake(TAKE(log->sleeper));
+    }
+    section_end(&log->mu);
+    if (closed || full) {
+        mem_free(q);
+        return closed ? err_set(KT_ERR_UNAVAILABLE, "the disk takes no deletes now")
+                      : err_set(KT_ERR_BUSY, "too many deletes wait");
+    }
+    int rc = rt_wait_park(&wait, deadline_ns);
+    bool taken_back = false;
+    section_begin(&log->mu);
+    q->waiter = NULL;
+    if (q->stage == DEAD_DONE) {
+        rc = q->rc;
+    } else if (q->stage == DEAD_QUEUED) {
+        list_remove(&q->link);
+        log->queued--;
+        taken_back = true;
+    }
+    section_end(&log->mu);
+    if (taken_back)
+        request_unref(q);
+    request_unref(q);
+    return rc;
+}
+
+/* What keeps a disk from taking marks. */
+static int may_mark(struct volume *v)
+{
+    if (!atomic_load(&v->disk->dead.trusted))
+        return err_set(KT_ERR_NOT_HERE, "the dead log of %s is damaged: run kitten fsck",
+                       v->disk->path);
+    if (disk_state_of(v->disk) == DISK_FAILED)
+        return err_set(KT_ERR_IO, "disk %s has failed and takes no deletes", v->disk->path);
+    return 0;
+}
+
+int volume_delete(struct volume *v, const struct blobid *id, int64_t deadline_ns)
+{
+    int rc = may_mark(v);
+    return rc < 0 ? rc : request_run(v, id, false, deadline_ns);
+}
+
+int volume_undelete(struct volume *v, const struct blobid *id, int64_t deadline_ns)
+{
+    int rc = may_mark(v);
+    return rc < 0 ? rc : request_run(v, id, true, deadline_ns);
+}
+
+/* ---- the dead fiber ---- */
+
+struct dead_group {
+    struct list members;
+    uint32_t count;
+};
+
+static bool group_has(const struct dead_group *g, const struct dead_request *q)
+{
+    list_for_each(l, &g->members)
+    {
+        const struct dead_request *m = list_entry(l, struct dead_request, link);
+        if (m->id.seq == q->id.seq && m->vol == q->vol)
+            return true;
+    }
+    return false;
+}
+
+/* Moves queued requests into the group; a second one for the same needle waits for the next. Under
+ * mu. */
+static void group_take(struct dead_log *log, struct dead_group *g)
+{
+    while (!list_empty(&log->queue) && g->count < DEAD_GROUP_MAX) {
+        struct dead_request *q = list_entry(log->queue.next, struct dead_request, link);
+        if (group_has(g, q))
+            return;
+        list_remove(&q->link);
+        list_push_back(&g->members, &q->link);
+        q->stage = DEAD_TAKEN;
+        log->queued--;
+        g->count++;
+    }
+}
+
+/* Waits for requests. Returns 1 with a group, 0 when idle and unmarked for a while, -1 at the stop.
+ */
+static int dead_take(struct disk *d, struct dead_group *g)
+{
+    struct dead_log *log = &d->dead;
+    int64_t idle_ns = rt_after_ms(d->opt.idle_mark_ms);
+    list_init(&g->members);
+    g->count = 0;
+    for (;;) {
+        struct rt_wait wait;
+        rt_wait_init(&wait);
+        section_begin(&log->mu);
+        group_take(log, g);
+        bool stop = g->count == 0 && log->stopping;
+        if (g->count == 0 && !stop)
+            log->sleeper = &wait;
+        section_end(&log->mu);
+        if (g->count > 0 || stop)
+            return stop ? -1 : 1;
+        int rc = rt_wait_park(&wait, log->marked ? RT_NEVER : idle_ns);
+        section_begin(&log->mu);
+        log->sleeper = NULL;
+        bool idle = list_empty(&log->queue) && !log->stopping;
+        section_end(&log->mu);
+        if (rc == -KT_ERR_CANCELED)
+            return -1;
+        if (rc == -KT_ERR_TIMEOUT && idle)
+            return 0;
+    }
+}
+
+static void group_finish(struct dead_log *log, struct dead_group *g)
+{
+    struct list done = LIST_INIT(done);
+    section_begin(&log->mu);
+    for (struct list *l; (l = list_pop_front(&g->members)) != NULL;) {
+        struct dead_request *q = list_entry(l, struct dead_request, link);
+        q->stage = DEAD_DONE;
+        if (q->waiter)
+            rt_wake(TAKE(q->waiter));
+        list_push_back(&done, &q->link);
+    }
+    section_end(&log->mu);
+    for (struct list *l; (l = list_pop_front(&done)) != NULL;)
+        request_unref(list_entry(l, struct dead_request, link));
+}
+
+/* The latest known mark of a needle: counter 0 when there is none. Reads VID.dead when it must. */
+static int latest_mark(struct volume *v, seq_t seq, bool is_dead, struct dead_mark *ret)
+{
+    *ret = (struct dead_mark){.seq = seq};
+    section_begin(&v->mu);
+    const struct dead_mark *m = dead_tail_find(&v->tail, seq);
+    if (m)
+        *ret = *m;
+    section_end(&v->mu);
+    if (m || !is_dead)
+        return 0;
+    struct dead_mark *folded;
+    uint32_t n;
+    int rc = dead_file_load(v, &folded, &n);
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        if (folded[i].seq == seq)
+            *ret = folded[i];
+    mem_free(folded);
+    return rc;
+}
+
+static int decide_undelete(struct dead_request *q, bool is_dead, uint32_t now_s)
+{
+    struct dead_mark last;
+    if (!is_dead)
+        return err_set(KT_ERR_CONFLICT, "the blob is not deleted");
+    int rc = latest_mark(q->vol, q->id.seq, true, &last);
+    if (rc < 0)
+        return rc;
+    if (last.counter % 2 == 0)
+        return err_set(KT_ERR_CONFLICT, "the blob is not deleted");
+    uint32_t window = q->vol->disk->opt.undelete_window_s;
+    if (now_s > last.time_s && now_s - last.time_s > window)
+        return err_set(KT_ERR_EXPIRED, "deleted longer than %u s ago", window);
+    q->mark = (struct dead_mark){.seq = q->id.seq, .counter = last.counter + 1, .time_s = now_s};
+    return 0;
+}
+
+/* What a request becomes: a mark to write, or an error. */
+static int decide(struct dead_request *q, uint32_t now_s)
+{
+    struct volume *v = q->vol;
+    struct index_hit hit = {.dead = false};
+    struct generation *g = volume_generation(v);
+    const struct index *ix = g ? generation_index(g) : NULL;
+    bool present = ix && index_find(ix, q->id.seq, &hit);
+    generation_unref(g);
+    if (!present)
+        return -KT_ERR_NOT_FOUND;
+    if (q->undelete)
+        return decide_undelete(q, hit.dead, now_s);
+    if (hit.dead)
+        return -KT_ERR_NOT_FOUND;
+    struct dead_mark last;
+    int rc = latest_mark(v, q->id.seq, false, &last);
+    if (rc < 0)
+        return rc;
+    kt_assert(last.counter % 2 == 0);
+    q->mark = (struct dead_mark){.seq = q->id.seq, .counter = last.counter + 1, .time_s = now_s};
+    return 0;
+}
+
+/* Appends `n` encoded records. On success the log has grown by them. */
+static int log_append(struct disk *d, uint8_t *bytes, uint32_t n, uint32_t chain)
+{
+    struct dead_log *log = &d->dead;
+    uint64_t at = DEADLOG_START + (uint64_t)DEADLOG_RECORD * log->records;
+    struct iovec iov = {.iov_base = bytes, .iov_len = (size_t)DEADLOG_RECORD * n};
+    bool sync = !d->opt.no_sync && !BUG(DELETE_NO_SYNC);
+    int rc = rt_file_pwritev_sync(log->file, &iov, 1, at, sync);
+    if (rc == -KT_ERR_NO_SPACE) {
+        int cut = rt_file_truncate(log->file, at);
+        if (cut == 0)
+            cut = rt_file_datasync(log->file);
+        if (cut == 0)
+            return err_set(KT_ERR_NO_SPACE, "no space for a dead mark on %s", d->path);
+        rc = cut;
+    }
+    if (rc < 0) {
+        disk_fault(d, "the dead log can't be written: %s", err_text(rc));
+        return rc;
+    }
+    log->records += n;
+    log->chain = chain;
+    atomic_store(&log->bytes, at + (uint64_t)DEADLOG_RECORD * n);
+    return 0;
+}
+
+/* Keeps the written marks in memory and sets the bits. */
+static int group_apply(struct dead_group *g)
+{
+    int rc = 0;
+    list_for_each(l, &g->members)
+    {
+        struct dead_request *q = list_entry(l, struct dead_request, link);
+        if (!q->write)
+            continue;
+        section_begin(&q->vol->mu);
+        int one = dead_tail_put(&q->vol->tail, &q->mark);
+        section_end(&q->vol->mu);
+        volume_apply_dead(q->vol, q->id.seq, q->mark.counter % 2 != 0);
+        if (one < 0)
+            rc = one;
+    }
+    return rc;
+}
+
+static void group_write(struct disk *d, struct dead_group *g, uint8_t *bytes)
+{
+    struct dead_log *log = &d->dead;
+    uint32_t n = 0, chain = log->chain, now_s = (uint32_t)(rt_wall_ns() / NS_PER_SEC);
+    list_for_each(l, &g->members)
+    {
+        struct dead_request *q = list_entry(l, struct dead_request, link);
+        q->rc = disk_state_of(d) == DISK_FAILED ? -KT_ERR_IO : decide(q, now_s);
+        q->write = q->rc == 0;
+        if (!q->write)
+            continue;
+        struct deadlog_record rec = {
+            .id = q->id, .counter = q->mark.counter, .durable = log->records, .time_s = now_s};
+        chain = deadlog_record_encode(&rec, chain, bytes + (size_t)DEADLOG_RECORD * n++);
+    }
+    if (n == 0)
+        return;
+    int rc = log_append(d, bytes, n, chain);
+    if (rc == 0)
+        rc = group_apply(g);
+    list_for_each(l, &g->members)
+    {
+        struct dead_request *q = list_entry(l, struct dead_request, link);
+        if (q->write)
+            q->rc = rc;
+    }
+    log->marked = false;
+    atomic_fetch_add(&log->groups, 1);
+    atomic_fetch_add(&log->marks, n);
+}
+
+/* A record that carries only `durable`: the last group was synced. */
+static void write_mark(struct disk *d)
+{
+    uint8_t bytes[DEADLOG_RECORD];
+    struct dead_log *log = &d->dead;
+    struct deadlog_record rec = {.durable = log->records,
+                                 .time_s = (uint32_t)(rt_wall_ns() / NS_PER_SEC)};
+    uint32_t chain = deadlog_record_encode(&rec, log->chain, bytes);
+    if (disk_state_of(d) != DISK_FAILED)
+        (void)log_append(d, bytes, 1, chain);
+    log->marked = true; /* also when it failed: one try per pause */
+}
+
+/* ---- folding ---- */
+
+static int fold_volume(struct disk *d, struct volume *v)
+{
+    char name[VOLUME_NAME_MAX];
+    struct dead_mark *marks = NULL;
+    uint32_t n = 0;
+    int rc = volume_dead_marks(v, &marks, &n);
+    if (rc < 0)
+        return rc;
+    uint8_t *out = mem_try_alloc(dead_file_size(n));
+    if (!out)
+        rc = err_set(KT_ERR_NO_MEMORY, "no memory to fold %u dead marks", n);
+    if (rc == 0) {
+        struct dead_file f = {.vid = v->vid, .count = n};
+        memcpy(f.uuid, v->super.uuid, UUID_BYTES);
+        dead_file_encode(&f, marks, out);
+        struct iovec iov = {.iov_base = out, .iov_len = dead_file_size(n)};
+        volume_file_name(v->vid, "dead", name);
+        rc = disk_put_file(d, name, &iov, 1);
+    }
+    mem_free(out);
+    mem_free(marks);
+    return rc;
+}
+
+/* Drops the marks that are now folded; even counters stay, the next delete needs them. */
+static void trim_tail(struct volume *v)
+{
+    struct dead_tail kept = {0};
+    section_begin(&v->mu);
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < v->tail.cap; i++)
+        if (v->tail.slots[i].counter != 0 && v->tail.slots[i].counter % 2 == 0)
+            rc = dead_tail_put(&kept, &v->tail.slots[i]);
+    if (rc == 0) {
+        dead_tail_done(&v->tail);
+        v->tail = kept;
+    } else {
+        dead_tail_done(&kept);
+    }
+    v->dead_changes++;
+    v->folds++;
+    section_end(&v->mu);
+}
+
+/* Writes an empty log under its name. *ret_file is open for writing. */
+static int fresh_log(struct disk *d, uint64_t instance, int *ret_file, uint32_t *ret_chain)
+{
+    uint8_t *block = mem_zalloc(BLOCK_SIZE);
+    struct deadlog_head head = {.instance = instance};
+    memcpy(head.uuid, d->label.uuid, UUID_BYTES);
+    *ret_chain = deadlog_head_encode(&head, block);
+    struct iovec iov = {.iov_base = block, .iov_len = BLOCK_SIZE};
+    int rc = disk_put_file(d, DEAD_LOG_NAME, &iov, 1);
+    mem_free(block);
+    if (rc == 0)
+        rc = *ret_file = rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
+    return rc < 0 ? rc : 0;
+}
+
+static int fold(struct disk *d)
+{
+    struct dead_log *log = &d->dead;
+    uint32_t chain;
+    int file, rc = 0;
+    for (uint32_t i = 0, n = disk_volume_count(d); rc == 0 && i < n; i++) {
+        struct volume *v = disk_volume_at(d, i);
+        section_begin(&v->mu);
+        bool any = v->tail.count > 0;
+        section_end(&v->mu);
+        uint8_t state = volume_state_of(v);
+        if (any && state == VOLUME_REFUSED)
+            return err_set(KT_ERR_UNAVAILABLE, "volume %08x can't take its dead marks", v->vid);
+        if (any && state != VOLUME_DROPPED)
+            rc = fold_volume(d, v);
+    }
+    if (rc == 0)
+        rc = fresh_log(d, log->instance + 1, &file, &chain);
+    if (rc < 0)
+        return rc;
+    rt_file_close(log->file);
+    log->file = file;
+    log->chain = chain;
+    log->records = 0;
+    log->instance++;
+    log->marked = true;
+    atomic_store(&log->bytes, DEADLOG_START);
+    atomic_fetch_add(&log->folds, 1);
+    for (uint32_t i = 0, n = disk_volume_count(d); i < n; i++)
+        trim_tail(disk_volume_at(d, i));
+    return 0;
+}
+
+static void maybe_fold(struct disk *d, uint64_t *at_bytes)
+{
+    uint64_t bytes = atomic_load(&d->dead.bytes);
+    if (bytes < *at_bytes || disk_state_of(d) == DISK_FAILED)
+        return;
+    int rc = fold(d);
+    if (rc == -KT_ERR_IO)
+        disk_fault(d, "folding the dead log failed: %s", err_text(rc));
+    /* After a failure the log may grow by as much again before the next try. */
+    *at_bytes = rc == 0 ? d->opt.dead_fold_bytes : bytes + d->opt.dead_fold_bytes;
+}
+
+static int dead_main(void *arg)
+{
+    struct disk *d = arg;
+    struct dead_log *log = &d->dead;
+    struct dead_group g;
+    uint64_t fold_at = d->opt.dead_fold_bytes;
+    uint8_t *bytes = mem_alloc((size_t)DEADLOG_RECORD * DEAD_GROUP_MAX);
+    for (int what; (what = dead_take(d, &g)) >= 0;) {
+        if (what == 0) {
+            write_mark(d);
+            continue;
+        }
+        group_write(d, &g, bytes);
+        group_finish(log, &g);
+        maybe_fold(d, &fold_at);
+    }
+    if (!log->marked)
+        write_mark(d);
+    mem_free(bytes);
+    section_begin(&log->mu);
+    log->ended = true;
+    if (log->joiner)
+        rt_wake(TAKE(log->joiner));
+    section_end(&log->mu);
+    return 0;
+}
+
+static int dead_spawn(void *arg)
+{
+    return rt_go_root(dead_main, arg);
+}
+
+/* ---- start and stop ---- */
+
+/* Reads the whole log, past the page cache where the file system can. */
+static int read_log(struct disk *d, uint64_t size, uint8_t **ret_memory, uint8_t **ret)
+{
+    size_t len = (size_t)align_up(size, BLOCK_SIZE);
+    uint8_t *memory = mem_try_alloc(len + BLOCK_SIZE);
+    if (!memory)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for the dead log of %" PRIu64 " bytes", size);
+    uint8_t *at = memory + (BLOCK_SIZE - (uintptr_t)memory % BLOCK_SIZE) % BLOCK_SIZE;
+    int file = BUG(TRUST_PAGE_CACHE)
+                   ? -1
+                   : rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_DIRECT, 0);
+    ssize_t got =
+        rt_file_pread_some(file >= 0 ? file : d->dead.file, at, file >= 0 ? len : (size_t)size, 0);
+    rt_file_close(file);
+    if (got >= 0 && (uint64_t)got < size)
+        got = err_set(KT_ERR_IO, "dead log: read %zd of %" PRIu64 " bytes", got, size);
+    if (got < 0) {
+        mem_free(memory);
+        return (int)got;
+    }
+    *ret_memory = memory;
+    *ret = at;
+    return 0;
+}
+
+/* Puts every valid record into its volume. */
+static int replay_records(struct disk *d, const uint8_t *records, uint32_t n, uint32_t chain)
+{
+    struct deadlog_record rec;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!deadlog_record_decode(records + (size_t)DEADLOG_RECORD * i, &chain, &rec))
+            return err_set(KT_ERR_INTERNAL, "dead log changed while it was read");
+        struct volume *v = rec.id.vid ? disk_find_volume(d, rec.id.vid) : NULL;
+        if (!v)
+            continue; /* a mark, or a volume that was dropped */
+        struct dead_mark m = {.seq = rec.id.seq, .counter = rec.counter, .time_s = rec.time_s};
+        int rc = m.counter ? dead_tail_put(&v->tail, &m) : 0;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Checks and replays the log. Errors: CORRUPT (nothing here may be served), IO. */
+static int replay_log(struct disk *d, uint64_t size, const uint8_t *bytes)
+{
+    struct dead_log *log = &d->dead;
+    struct deadlog_head head;
+    struct deadlog_scan scan;
+    uint32_t chain;
+    if (size < BLOCK_SIZE)
+        return err_set(KT_ERR_CORRUPT, "the dead log has only %" PRIu64 " bytes", size);
+    int rc = deadlog_head_decode(slice_of(bytes, BLOCK_SIZE), &head, &chain);
+    if (rc < 0)
+        return rc;
+    if (memcmp(head.uuid, d->label.uuid, UUID_BYTES) != 0)
+        return err_set(KT_ERR_CORRUPT, "the dead log belongs to another disk");
+    deadlog_scan(slice_of(bytes + DEADLOG_START, (size_t)(size - DEADLOG_START)), chain, &scan);
+    if (scan.verdict == DEADLOG_DAMAGED)
+        return err_set(KT_ERR_CORRUPT, "dead log record %u is damaged, but was synced",
+                       scan.records);
+    log->instance = head.instance;
+    log->records = scan.records;
+    log->chain = scan.chain;
+    log->marked = scan.records == 0 || scan.durable == scan.records - 1;
+    uint64_t end = DEADLOG_START + (uint64_t)DEADLOG_RECORD * scan.records;
+    atomic_store(&log->bytes, end);
+    if (scan.verdict == DEADLOG_TORN) {
+        rc = rt_file_truncate(log->file, end);
+        if (rc == 0)
+            rc = rt_file_datasync(log->file);
+        if (rc < 0)
+            return rc;
+    }
+    return replay_records(d, bytes + DEADLOG_START, scan.records, chain);
+}
+
+/* Gives the marks to the volumes whose index is in memory. */
+static int apply_marks(struct disk *d)
+{
+    for (uint32_t i = 0, n = disk_volume_count(d); i < n; i++) {
+        struct volume *v = disk_volume_at(d, i);
+        struct generation *g = volume_generation(v);
+        struct index *ix = g ? generation_index(g) : NULL;
+        int rc = ix ? dead_apply_to_index(v, ix) : 0;
+        if (rc == 0 && ix)
+            volume_recount(v, ix);
+        generation_unref(g);
+        if (rc == -KT_ERR_NO_MEMORY)
+            return rc;
+        if (rc < 0) {
+            volume_set_reason(v, "its dead marks can't be read: %s", err_text(rc));
+            atomic_store(&v->state, VOLUME_REFUSED);
+        }
+    }
+    return 0;
+}
+
+static int open_existing(struct disk *d)
+{
+    struct dead_log *log = &d->dead;
+    struct rt_stat st;
+    uint8_t *memory = NULL, *bytes;
+    log->file = rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
+    if (log->file < 0)
+        return log->file;
+    int rc = rt_file_datasync(log->file);
+    if (rc == 0)
+        rc = rt_file_stat(log->file, &st);
+    if (rc == 0 && st.size > DEAD_LOG_MAX)
+        rc = err_set(KT_ERR_CORRUPT, "the dead log has %" PRIu64 " bytes", st.size);
+    if (rc == 0)
+        rc = read_log(d, st.size, &memory, &bytes);
+    if (rc == 0)
+        rc = replay_log(d, st.size, bytes);
+    mem_free(memory);
+    return rc < 0 ? rc : apply_marks(d);
+}
+
+int dead_log_open(struct disk *d, bool fresh)
+{
+    struct dead_log *log = &d->dead;
+    int rc = fresh ? fresh_log(d, 1, &log->file, &log->chain) : 0;
+    log->marked = true;
+    if (fresh)
+        return rc;
+    rc = open_existing(d);
+    if (rc == -KT_ERR_NO_MEMORY || rc == -KT_ERR_DENIED || rc == -KT_ERR_FORMAT)
+        return err_wrap(rc, "disk %s", d->path);
+    if (rc < 0)
+        disk_fault(d, "%s: nothing of this disk is served; run kitten fsck", err_text(rc));
+    atomic_store(&log->trusted, rc == 0);
+    rc = rt_call_on((int)(d->opt.index % (uint32_t)rt_loop_count()), dead_spawn, d);
+    log->started = rc == 0;
+    return rc;
+}
+
+void dead_log_stop(struct disk *d)
+{
+    struct dead_log *log = &d->dead;
+    struct rt_wait wait;
+    rt_wait_init(&wait);
+    section_begin(&log->mu);
+    bool running = log->started && !log->ended;
+    log->stopping = true;
+    if (running) {
+        log->joiner = &wait;
+        if (log->sleeper)
+            rt_wake(TAKE(log->sleeper));
+    }
+    section_end(&log->mu);
+    if (running)
+        rt_wait_park_uncancelable(&wait);
+    rt_file_close(log->file);
+    log->file = -1;
+}
