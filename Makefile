@@ -1,6 +1,6 @@
 # The front door. The build itself is Meson (meson.build); suites are declared in tools/run-tests.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-long lint bench demo fuzz clean
+.PHONY: help setup build docs run test test-long lint bench demo fuzz clean
 
 DATA ?= ./data
 
@@ -22,6 +22,12 @@ test: setup     ## builds and runs every suite but the long ones
 
 test-long: setup ## every suite, the long ones too
 	@exec tools/run-tests.py --long
+
+docs:           ## makes etc/kitten.conf and docs/config.md from the table of parameters
+	@test -f build-test/build.ninja || meson setup build-test -Dfaults=true >/dev/null
+	@ninja -C build-test --quiet tests/unit/conf/confgen
+	@build-test/tests/unit/conf/confgen file >etc/kitten.conf
+	@build-test/tests/unit/conf/confgen docs >docs/config.md
 
 lint: setup     ## formatting, house rules, clang-tidy
 	@exec tools/run-tests.py --only lint
