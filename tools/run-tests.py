@@ -35,7 +35,7 @@ QUICK, LONG = "quick", "long"
 
 # One line a suite. A suite whose script is absent is an error: declare only what exists.
 SUITES = [
-    Suite("lint",       QUICK, "build-test", 180, "tools/lint.py"),
+    Suite("lint",       QUICK, "build-test", 300, "tools/lint.py"),
     Suite("unit",       QUICK, "build-test", 60,  "meson:unit"),
     Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),

@@ -1,12 +1,15 @@
-/* The one table of parameters. SECTION("name", "what it is about") begins a section of kitten.conf;
- * PARAM(name, TYPE, "default", min, max, "unit or choices", reloadable, "prose") is one parameter: the key in the
- * file, --name-with-dashes, KITTEN_NAME, and a field of struct conf with its unit: LIST conf_list name,
- * TEXT const char *name, FLAG bool name, COUNT uint64_t name, SIZE uint64_t name_bytes, TIME int64_t name_ms,
- * CHOICE int name (the position among the choices). Defaults are in the notation of the file. */
+/* The one table of parameters.
+ * SECTION("name", "what it is about") begins a section of kitten.conf.
+ * PARAM(name, TYPE, "default", min, max, "unit or choices", reloadable, "prose") is a parameter:
+ *   the key in the file, --name-with-dashes, KITTEN_NAME, and a field of struct conf with its unit:
+ *   LIST struct conf_list name, TEXT const char *name, FLAG bool name, COUNT uint64_t name,
+ *   SIZE uint64_t name_bytes, TIME int64_t name_ms, CHOICE int name (position among the choices).
+ * Defaults are in the notation of the file. */
 /* clang-format off */
 SECTION("server", "Where kitten listens, and how much of the machine it uses.")
 PARAM(listen, LIST, "127.0.0.1:9000, [::1]:9000", 1, 16, "address:port", false,
-      "Addresses that the HTTP server listens on. The default can be reached from this machine only.")
+      "Addresses that the HTTP server listens on. The default can be reached from this machine "
+      "only.")
 PARAM(data, LIST, "", 0, 64, "directory", false,
       "Data directories, one per disk. Given on the command line they replace those of the file.")
 PARAM(loops, COUNT, "0", 0, 64, "threads", false,
@@ -36,7 +39,8 @@ PARAM(http_send_timeout, TIME, "30s", 100, 3600000, "", true,
 PARAM(http_body_rate, SIZE, "1KiB", 0, 1073741824, "per second", true,
       "Slowest upload that is put up with, measured over 10 s. 0: no limit.")
 PARAM(http_body_budget, SIZE, "0", 0, 1099511627776, "", false,
-      "Memory for request bodies of the whole process; past it uploads are answered 503. 0: a quarter of the "
+      "Memory for request bodies of the whole process; past it uploads are answered 503. 0: a "
+      "quarter of the "
       "memory that this process may use, between 64MiB and 8GiB.")
 PARAM(max_blob, SIZE, "16MiB", 1, 67108864, "", true,
       "Largest blob; more is answered 413.")
@@ -45,13 +49,16 @@ PARAM(signed_url_max_age, TIME, "7d", 1000, 604800000, "", true,
 
 SECTION("storage", "Volumes: the append-only files that hold the blobs.")
 PARAM(volume_limit, SIZE, "0", 0, 34359738368, "", false,
-      "A volume of this size is sealed and a new one begun. 0: 1/128 of the disk, between 256MiB and 32GiB.")
+      "A volume of this size is sealed and a new one begun. 0: 1/128 of the disk, between "
+      "256MiB and 32GiB.")
 PARAM(open_volumes, COUNT, "4", 1, 64, "volumes", false,
       "Volumes of each disk that take writes at the same time.")
 PARAM(reserve, SIZE, "0", 0, 1099511627776, "", false,
-      "Space of each disk that only deletes and compaction may use. 0: two volumes, at most 1/16 of the disk.")
+      "Space of each disk that only deletes and compaction may use. 0: two volumes, at most "
+      "1/16 of the disk.")
 PARAM(zero_fill_ahead, FLAG, "no", 0, 1, "", false,
-      "Write zeros ahead of the log, so that a flush does not have to change the file's size on disk.")
+      "Write zeros ahead of the log, so that a flush does not have to change the file's size on "
+      "disk.")
 PARAM(undelete_window, TIME, "1d", 0, 31536000000, "", true,
       "How long a deleted blob can be had back. Its space is not reused before.")
 PARAM(scrub_period, TIME, "30d", 60000, 31536000000, "", true,

@@ -75,7 +75,7 @@ void index_free(struct index *ix)
     for (uint32_t i = 0; i < ix->max_chunks; i++)
         mem_free((void *)(uintptr_t)atomic_load_explicit(&ix->chunks[i], memory_order_relaxed));
     mem_free((void *)(uintptr_t)ix->chunks);
-    free(ix->mem);
+    mem_free(ix->mem);
     mem_free(ix);
 }
 
@@ -319,7 +319,7 @@ void index_builder_free(struct index_builder *b)
 {
     if (!b)
         return;
-    free(b->mem);
+    mem_free(b->mem);
     mem_free(b->exceptions);
     mem_free(b);
 }
@@ -391,7 +391,7 @@ static int place_exceptions(struct index_builder *b)
         return err_set(KT_ERR_NO_MEMORY, "no memory for the index of %u needles", b->count);
     memcpy(mem, b->mem, body);
     memcpy(mem + body, b->exceptions, more);
-    free(b->mem);
+    mem_free(b->mem);
     b->mem = mem;
     b->mem_bytes += more;
     return 0;
