@@ -21,6 +21,7 @@
 #include "base/enc.h"
 #include "base/fault.h"
 #include "format/deadlog.h"
+#include "format/job_file.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -418,6 +419,11 @@ static int decide_undelete(struct dead_request *q, bool is_dead, uint32_t now_s)
     struct dead_mark last;
     if (!is_dead)
         return err_set(KT_ERR_CONFLICT, "the blob is not deleted");
+    section_begin(&q->vol->mu);
+    bool frozen = q->vol->frozen.len > 0 && job_file_drops(q->vol->frozen, q->id.seq);
+    section_end(&q->vol->mu);
+    if (frozen)
+        return err_set(KT_ERR_EXPIRED, "the blob is being reclaimed");
     int rc = latest_mark(q->vol, q->id.seq, true, &last);
     if (rc < 0)
         return rc;

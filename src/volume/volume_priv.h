@@ -93,6 +93,7 @@ struct volume {
     struct dead_tail tail;        /* guarded by mu */
     uint64_t dead_changes;        /* of dead bits, and folds; guarded by mu */
     uint64_t folds;               /* of the tail into VID.dead; guarded by mu */
+    struct slice frozen;          /* bytes of VID.job while a compaction runs; guarded by mu */
     struct gate load_gate;        /* loading the index, changing the generation */
     struct volume_writer *writer; /* fixed once open; NULL when never open in this process */
     _Atomic uint64_t live_bytes, dead_bytes, groups, group_needles;
