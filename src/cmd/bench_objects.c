@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define NAME_MAX_BYTES 1024u
+static const char *const state_names[] = {"live", "dead", "maybe"};
+
 #define MAGIC "kitten-bench 1"
 
 void objects_init(struct bench_objects *o, uint64_t seed, bool files)
@@ -26,7 +28,7 @@ void objects_done(struct bench_objects *o)
         mem_free(o->names[i]);
     mem_free(o->items);
     mem_free(o->names);
-    mem_free(o->dead);
+    mem_free(o->state);
     mem_free(o->sigs);
     objects_init(o, o->seed, o->files);
 }
@@ -37,7 +39,7 @@ static int grow(struct bench_objects *o)
     if (o->n >= OBJECTS_MAX)
         return err_set(KT_ERR_LIMIT, "more than %" PRIu64 " objects", OBJECTS_MAX);
     o->items = mem_realloc(o->items, cap * sizeof(*o->items));
-    o->dead = mem_realloc(o->dead, cap);
+    o->state = mem_realloc(o->state, cap);
     if (o->files)
         o->names = mem_realloc(o->names, cap * sizeof(*o->names));
     o->cap = cap;
@@ -50,7 +52,7 @@ int objects_add(struct bench_objects *o, const struct bench_object *item, char *
     if (rc < 0)
         return rc;
     o->items[o->n] = *item;
-    o->dead[o->n] = 0;
+    o->state[o->n] = 0;
     if (o->files)
         o->names[o->n] = name;
     o->n++;
@@ -63,7 +65,7 @@ int objects_append(struct bench_objects *to, struct bench_objects *from)
         int rc = objects_add(to, &from->items[i], from->files ? TAKE(from->names[i]) : NULL);
         if (rc < 0)
             return rc;
-        to->dead[to->n - 1] = from->dead[i];
+        to->state[to->n - 1] = from->state[i];
     }
     return 0;
 }
@@ -113,10 +115,11 @@ static bool load_line(char *line, struct bench_objects *o)
     uint64_t size, crc;
     if (split(line, part, 6) != 6)
         return false;
-    bool dead = strcmp(part[0], "dead") == 0;
+    uint8_t state = OBJECT_LIVE;
+    while (state <= OBJECT_MAYBE && strcmp(part[0], state_names[state]) != 0)
+        state++;
     bool has_id = strcmp(part[1], "-") != 0;
-    if ((!dead && strcmp(part[0], "live") != 0) ||
-        (has_id && blobid_parse(slice_str(part[1]), &item.id) < 0) ||
+    if (state > OBJECT_MAYBE || (has_id && blobid_parse(slice_str(part[1]), &item.id) < 0) ||
         !hex_to_u64(slice_str(part[2]), &item.index) || !dec_to_u64(slice_str(part[3]), &size) ||
         !hex_to_u64(slice_str(part[4]), &crc) || size > UINT32_MAX || crc > UINT32_MAX)
         return false;
@@ -128,7 +131,7 @@ static bool load_line(char *line, struct bench_objects *o)
         mem_free(name);
         return false;
     }
-    o->dead[o->n - 1] = dead;
+    o->state[o->n - 1] = state;
     return true;
 }
 
@@ -172,8 +175,8 @@ static void save_line(FILE *f, const struct bench_objects *o, uint64_t i)
     uint32_t crc = o->files ? item->crc : data_crc(o->seed, item->index, item->size);
     if (o->files)
         name_len = uri_encode(slice_str(o->names[i]), true, name);
-    fprintf(f, "%s\t%.*s\t%" PRIx64 "\t%u\t%x\t%.*s\n", o->dead[i] ? "dead" : "live", (int)id_len,
-            id, item->index, item->size, crc, (int)name_len, name);
+    fprintf(f, "%s\t%.*s\t%" PRIx64 "\t%u\t%x\t%.*s\n", state_names[o->state[i]], (int)id_len, id,
+            item->index, item->size, crc, (int)name_len, name);
 }
 
 int objects_save(const char *path, const struct bench_objects *o)

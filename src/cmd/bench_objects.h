@@ -1,13 +1,14 @@
 /* bench_objects: what the load generator has stored, and the manifest file that remembers it.
  *
- * A growing array of objects, some marked dead; with names when they were files of a tree. A
+ * A growing array of objects, some of them deleted; with names when they were files of a tree. A
  * manifest is text: a first line "kitten-bench 1 SEED FILES", then per object
  *
- *     live|dead <TAB> id or "-" <TAB> index in hex <TAB> size <TAB> crc32c in hex <TAB> name,
+ *     live|dead|maybe <TAB> id or "-" <TAB> index in hex <TAB> size <TAB> crc32c in hex <TAB> name,
  * percent-encoded
  *
- * written to a temporary name and renamed. Bound: OBJECTS_MAX. One owner; load and save run outside
- * of event loops (they use stdio) and never yield.
+ * written to a temporary name and renamed. "maybe" is an object whose delete got no answer. Bound:
+ * OBJECTS_MAX. One owner; load and save run outside of event loops (they use stdio) and never
+ * yield.
  */
 #ifndef KT_CMD_BENCH_OBJECTS_H
 #define KT_CMD_BENCH_OBJECTS_H
@@ -19,10 +20,16 @@
 
 #define OBJECTS_MAX UINT64_C(200000000)
 
+enum object_state {
+    OBJECT_LIVE,
+    OBJECT_DEAD,  /* its delete was acknowledged */
+    OBJECT_MAYBE, /* its delete was sent, and the answer never came */
+};
+
 struct bench_objects {
     struct bench_object *items;   /* owned */
     char **names;                 /* owned, each too; NULL without names */
-    uint8_t *dead;                /* owned; 1: deleted */
+    uint8_t *state;               /* owned; enum object_state */
     char (*sigs)[TARGET_SIG_LEN]; /* owned; signed ahead, or NULL */
     uint64_t n, cap;
     uint64_t signed_n; /* the first so many have a signature */

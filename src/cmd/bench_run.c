@@ -38,17 +38,17 @@ static uint64_t next_free_index(const struct bench_objects *o)
     return next;
 }
 
-static int deal_some(struct run *r, bool dead)
+static int deal_some(struct run *r, bool live)
 {
     struct bench_objects *all = r->objects;
     int rc = 0;
     for (uint64_t i = 0; rc == 0 && i < all->n; i++) {
         struct bench_loop *l = r->loops[i % (uint64_t)r->nloops];
-        if (all->dead[i] != dead)
+        if ((all->state[i] == OBJECT_LIVE) != live)
             continue;
         rc = objects_add(&l->objects, &all->items[i], all->files ? TAKE(all->names[i]) : NULL);
         if (rc == 0)
-            l->objects.dead[l->objects.n - 1] = dead;
+            l->objects.state[l->objects.n - 1] = all->state[i];
     }
     return rc;
 }
@@ -56,11 +56,11 @@ static int deal_some(struct run *r, bool dead)
 /* Deleted objects come first and, unless everything is to be checked, lie before the cursor. */
 static int deal_objects(struct run *r)
 {
-    int rc = deal_some(r, true);
+    int rc = deal_some(r, false);
     for (int i = 0; i < r->nloops && !r->cfg->check; i++)
         r->loops[i]->cursor = r->loops[i]->objects.n;
     if (rc == 0)
-        rc = deal_some(r, false);
+        rc = deal_some(r, true);
     objects_done(r->objects);
     return rc;
 }

@@ -306,7 +306,7 @@ static int do_get(struct worker *w, struct outcome *out)
     return rc;
 }
 
-/* Reads the next object of all; a deleted one must be gone. */
+/* Reads the next object of all: a live one must be there, a deleted one must not. */
 static int do_check(struct worker *w, struct outcome *out)
 {
     struct bench_loop *l = w->loop;
@@ -314,19 +314,19 @@ static int do_check(struct worker *w, struct outcome *out)
     if (out->none)
         return 0;
     uint64_t i = l->cursor++;
-    int rc = get_object(w, i, !l->objects.dead[i], out);
-    if (!l->objects.dead[i])
-        return rc;
-    out->revived = rc == 0;
-    if (rc == 0)
+    enum object_state state = l->objects.state[i];
+    int rc = get_object(w, i, state != OBJECT_DEAD, out);
+    if (rc == 0 && state == OBJECT_DEAD) {
+        out->revived = true;
         return err_set(KT_ERR_CORRUPT, "object %" PRIx64 " was deleted and is readable",
                        l->objects.items[i].index);
-    return rc == -KT_ERR_NOT_FOUND ? 0 : rc;
+    }
+    return rc == -KT_ERR_NOT_FOUND && state != OBJECT_LIVE ? 0 : rc;
 }
 
 static bool chosen_for_delete(const struct bench_loop *l, uint64_t i)
 {
-    if (l->objects.dead[i])
+    if (l->objects.state[i] != OBJECT_LIVE)
         return false;
     uint64_t bits = data_mix(l->cfg->seed ^ data_mix(l->objects.items[i].index + 77));
     return (double)(bits >> 11) * 0x1p-53 < l->cfg->share;
@@ -347,7 +347,9 @@ static int do_delete(struct worker *w, struct outcome *out)
     if (rc == 0)
         rc = conn_discard(&w->conn, &rest, w->deadline_ns);
     if (rc == 0)
-        l->objects.dead[i] = 1;
+        l->objects.state[i] = OBJECT_DEAD;
+    else if (!w->conn.open)
+        l->objects.state[i] = OBJECT_MAYBE;
     out->ops = 1;
     return rc;
 }

@@ -34,7 +34,7 @@ static void files_survive_with_any_name(void **state)
     objects_init(&o, 42, true);
     assert_int_equal(objects_add(&o, &first, copy_of("a b/\t%\n\xc3\xa9")), 0);
     assert_int_equal(objects_add(&o, &second, copy_of("x")), 0);
-    o.dead[1] = 1;
+    o.state[1] = OBJECT_MAYBE;
     assert_int_equal(objects_save(path, &o), 0);
     assert_int_equal(objects_load(path, &back), 0);
     assert_int_equal(back.n, 2);
@@ -46,8 +46,8 @@ static void files_survive_with_any_name(void **state)
     assert_int_equal(back.items[0].crc, 0xabcdef01);
     assert_string_equal(back.names[0], "a b/\t%\n\xc3\xa9");
     assert_true(back.items[1].index == UINT64_MAX);
-    assert_int_equal(back.dead[0], 0);
-    assert_int_equal(back.dead[1], 1);
+    assert_int_equal(back.state[0], OBJECT_LIVE);
+    assert_int_equal(back.state[1], OBJECT_MAYBE);
     objects_done(&o);
     objects_done(&back);
 }
@@ -102,12 +102,12 @@ static void append_moves_names_and_marks(void **state)
     objects_init(&from, 1, true);
     assert_int_equal(objects_add(&to, &item, copy_of("one")), 0);
     assert_int_equal(objects_add(&from, &item, copy_of("two")), 0);
-    from.dead[0] = 1;
+    from.state[0] = OBJECT_DEAD;
     assert_int_equal(objects_append(&to, &from), 0);
     objects_done(&from);
     assert_int_equal(to.n, 2);
     assert_string_equal(to.names[1], "two");
-    assert_int_equal(to.dead[1], 1);
+    assert_int_equal(to.state[1], OBJECT_DEAD);
     objects_done(&to);
 }
 
