@@ -23,20 +23,23 @@ test: setup     ## builds and runs every suite but the long ones
 test-long: setup ## every suite, the long ones too
 	@exec tools/run-tests.py --long
 
-docs:           ## makes etc/kitten.conf and docs/config.md from the table of parameters
+docs:           ## makes etc/kitten.conf, docs/config.md, docs/kitten.1, packaging/kitten.bash from the tables
 	@test -f build-test/build.ninja || meson setup build-test -Dfaults=true >/dev/null
-	@ninja -C build-test --quiet tests/unit/conf/confgen
+	@ninja -C build-test --quiet kitten tests/unit/conf/confgen
 	@build-test/tests/unit/conf/confgen file >etc/kitten.conf
 	@build-test/tests/unit/conf/confgen docs >docs/config.md
+	@tools/gen_docs.sh build-test
 
 lint: setup     ## formatting, house rules, clang-tidy
 	@exec tools/run-tests.py --only lint
 
-bench: build    ## measures; see docs/benchmarks.md
-	@exec tests/perf/bench.sh
+bench: build    ## measures; see docs/benchmarks.md (ROW=name for one row)
+	@test -f build-test/build.ninja || meson setup build-test -Dfaults=true >/dev/null
+	@ninja -C build-test --quiet kitten
+	@exec tests/perf/bench.py $(if $(ROW),--row $(ROW))
 
 demo: build     ## stores, verifies and deletes real files, with a kill -9 in the middle
-	@exec tests/system/demo.sh
+	@exec tests/system/demo.py
 
 fuzz: setup     ## fuzzes each decoder for a minute (FUZZ_SECONDS=n, FUZZ=name)
 	@exec tests/fuzz/run.sh
