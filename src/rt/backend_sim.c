@@ -82,12 +82,17 @@ void sim_note(struct sim *s, uint64_t value)
     s->trace = rand_splitmix(&state);
 }
 
-ssize_t sim_log(struct sim *s, const char *call, uint64_t a, uint64_t b, ssize_t result)
+bool sim_printing(void)
 {
     static int printing = -1;
     if (printing < 0)
         printing = getenv("KITTEN_SIM_TRACE") != NULL;
-    if (printing)
+    return printing;
+}
+
+ssize_t sim_log(struct sim *s, const char *call, uint64_t a, uint64_t b, ssize_t result)
+{
+    if (sim_printing())
         fprintf(stderr, "%12.6f %s %llu %llu = %zd\n", (double)s->now_ns / 1e9, call,
                 (unsigned long long)a, (unsigned long long)b, result);
     uint64_t name = 0;

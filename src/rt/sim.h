@@ -19,7 +19,8 @@
  *  - a failed sync marks its dirty sectors clean although they never reached the disk: the next
  * sync succeeds, buffered reads go on showing the new bytes, direct reads and a crash show the old
  * ones;
- *  - at a power cut each unsynced 512-byte sector is kept, lost, torn or garbage, each by itself;
+ *  - at a power cut each unsynced 512-byte sector is kept, lost, torn or garbage, each by itself
+ *    (bytes rewritten with what they were stay: "powersafe overwrite");
  * the size of an unsynced append is the old one, the new one, or between; an unsynced truncation
  * happened or did not;
  *  - creations, renames and unlinks are durable after dir_sync of their directory only; unsynced

@@ -6,7 +6,21 @@
 #include "rt/sim_priv.h"
 
 #include "base/buf.h"
+#include <stdio.h>
 #include <string.h>
+
+/* Garbage where the bytes were to change. Bytes of the sector that stay the same are safe
+ * ("powersafe overwrite"), as every log that appends within a sector has to assume. */
+static void garble(struct sim *s, uint8_t *disk, const uint8_t *cache)
+{
+    size_t from = 0, to = SIM_SECTOR;
+    while (from < to && disk[from] == cache[from])
+        from++;
+    while (to > from && disk[to - 1] == cache[to - 1])
+        to--;
+    for (; from < to; from++)
+        disk[from] = (uint8_t)sim_draw(s, SIM_RNG_DISK);
+}
 
 /* Shares in percent: kept 45, lost 35, torn 15, garbage 5. */
 static void crash_sector(struct sim *s, struct sim_inode *f, uint64_t i)
@@ -27,10 +41,7 @@ static void crash_sector(struct sim *s, struct sim_inode *f, uint64_t i)
             memcpy(disk + at, cache + at, SIM_SECTOR - at);
         s->counts.sectors_torn++;
     } else {
-        for (size_t at = 0; at < SIM_SECTOR; at += 8) {
-            uint64_t v = sim_draw(s, SIM_RNG_DISK);
-            memcpy(disk + at, &v, sizeof(v));
-        }
+        garble(s, disk, cache);
         s->counts.sectors_torn++;
     }
 }
@@ -93,6 +104,9 @@ static void dir_crash(struct sim *s, struct sim_dir *d)
     size_t keep = d->nops == 0 ? 0 : (size_t)sim_draw_below(s, SIM_RNG_DISK, d->nops + 1);
     for (size_t i = 0; i < d->nops; i++) {
         bool kept = subset ? sim_draw_chance(s, SIM_RNG_DISK, 500000) : i < keep;
+        if (sim_printing())
+            fprintf(stderr, "             %s: \"%s\" -> \"%s\" %s\n", d->path, d->ops[i].from,
+                    d->ops[i].to, kept ? "kept" : "lost");
         if (kept)
             sim_dir_apply(&d->durable, &d->ops[i]);
         else

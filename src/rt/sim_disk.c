@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Counts a persisting call and says what shall happen to it. `rate_ppm` is its own chance of -EIO.
@@ -147,6 +148,8 @@ static void dir_change(struct sim *s, struct sim_dir *d, const char *from, const
     *op = (struct sim_dir_op){.inode = f};
     memcpy(op->from, from, strlen(from));
     memcpy(op->to, to, strlen(to));
+    if (sim_printing())
+        fprintf(stderr, "             %s: \"%s\" -> \"%s\" inode %u\n", d->path, from, to, f->id);
     sim_dir_apply(&d->now, op);
     sim_dir_recount(s, d);
 }

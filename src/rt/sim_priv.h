@@ -148,6 +148,8 @@ bool sim_draw_chance(struct sim *s, enum sim_stream stream, uint32_t ppm);
 int64_t sim_draw_ns(struct sim *s, enum sim_stream stream, int64_t min_ns, int64_t max_ns);
 void sim_post(struct sim *s, int64_t at_ns, void (*fn)(struct sim *s, void *arg, uint64_t n),
               void *arg, uint64_t n);
+/* KITTEN_SIM_TRACE is set: each call is printed on standard error. */
+bool sim_printing(void);
 /* Folds one call into the trace and passes its result through. */
 ssize_t sim_log(struct sim *s, const char *call, uint64_t a, uint64_t b, ssize_t result);
 int sim_handle_new(struct sim *s, enum sim_handle_kind kind, void *object);
