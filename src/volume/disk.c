@@ -583,8 +583,12 @@ int disk_open(const char *path, const struct disk_options *opt, struct disk **re
         rc = take_directory(d, &fresh);
     if (rc == 0) {
         set_limits(d);
-        rc = open_volumes(d);
+        /* A process that was killed may have renamed without a sync; what is built on those names
+         * must not outlive them. */
+        rc = disk_sync_dir(d);
     }
+    if (rc == 0)
+        rc = open_volumes(d);
     if (rc == 0)
         rc = dead_log_open(d, false);
     if (rc < 0) {
