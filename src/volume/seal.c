@@ -18,12 +18,13 @@
 
 /* ---- swapping generations ---- */
 
+/* The dead bits of `to` become those of `from`, both ways: an undelete may have come since it was built. */
 static void copy_dead(const struct index *from, struct index *to)
 {
     struct index_hit hit;
     for (seq_t seq = 0, n = index_count(to); seq < n; seq++)
-        if (index_find(from, seq, &hit) && hit.dead)
-            index_set_dead(to, seq, true);
+        if (index_find(from, seq, &hit))
+            index_set_dead(to, seq, hit.dead);
 }
 
 int volume_swap_generation(struct volume *v, int file, struct index *ix,
