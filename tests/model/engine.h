@@ -1,0 +1,32 @@
+/* engine: the store under test as the model drives it; the only part of the model that knows how it
+ * is built. */
+#ifndef KT_TESTS_MODEL_ENGINE_H
+#define KT_TESTS_MODEL_ENGINE_H
+
+#include "api/store.h"
+
+struct engine;
+
+struct engine_options {
+    int disks; /* directories /d0, /d1, ... */
+    uint64_t volume_limit_bytes;
+    uint64_t dead_fold_bytes;
+    uint32_t undelete_window_s;
+    uint32_t idle_mark_ms;
+    bool background; /* compaction and scrub run by themselves */
+};
+
+/* On a fiber. */
+int engine_open(const struct engine_options *opt, struct engine **ret) KT_MUST_CHECK;
+void engine_close(struct engine *e);
+const struct store_api *engine_api(struct engine *e);
+
+/* Each picks by `pick` among what there is; 0 when there was nothing to do. */
+int engine_seal(struct engine *e, uint64_t pick);
+int engine_compact(struct engine *e, uint64_t pick);
+int engine_scrub(struct engine *e, uint64_t pick);
+int engine_fold(struct engine *e, uint64_t pick);
+/* Name of a file that lies on disk `pick` for flipping bits: "/d0". */
+void engine_disk_path(int disk, char out[16]);
+
+#endif
