@@ -1,11 +1,6 @@
 /* sigv4 against signatures made by botocore, AWS's published S3 example, and claims that must be
  * refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/lib/unit.h"
 
 #include "base/macros.h"
 #include "codec/sigv4.h"

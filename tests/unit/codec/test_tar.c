@@ -1,11 +1,6 @@
 /* tar: what the writer writes the reader reads, however it is cut; damage ends the stream; odd
  * members are refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/lib/unit.h"
 
 #include "base/macros.h"
 #include "codec/tar.h"
