@@ -169,6 +169,16 @@ int append_wait(struct append *a, int64_t deadline_ns, struct blobid *ret)
     return rc;
 }
 
+bool append_done(struct append *a, int *ret_rc)
+{
+    struct volume_writer *w = a->where;
+    section_begin(&w->mu);
+    bool done = a->stage == APPEND_DONE;
+    *ret_rc = done ? a->rc : 0;
+    section_end(&w->mu);
+    return done;
+}
+
 void volume_seal_soon(struct volume *v)
 {
     struct volume_writer *w = v->writer;

@@ -76,4 +76,15 @@ void disk_check_space(struct disk *d) KT_YIELDS;
 uint32_t disk_volume_count(const struct disk *d);
 struct volume *disk_volume_at(struct disk *d, uint32_t i);
 
+/* ---- whole files ---- */
+
+/* tmp, fsync, rename over `name`, directory fsync: how every whole file is born. */
+int disk_put_file(struct disk *d, const char *name, struct iovec *iov,
+                  int n) KT_MUST_CHECK KT_YIELDS;
+int disk_sync_dir(struct disk *d) KT_MUST_CHECK KT_YIELDS;
+/* Reads a whole file of at most `max` bytes; *ret is owned by the caller. Errors: NOT_FOUND,
+ * TOO_LARGE, IO. */
+int disk_get_file(struct disk *d, const char *name, uint64_t max, uint8_t **ret,
+                  size_t *ret_len) KT_MUST_CHECK KT_YIELDS;
+
 #endif

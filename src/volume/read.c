@@ -127,6 +127,21 @@ static int read_head(struct volume_reader *r, const struct blobid *id, const str
     return 0;
 }
 
+/* Header and meta alone, for those who only change marks. */
+static int read_brief(struct volume_reader *r, const struct blobid *id, const struct index_hit *hit,
+                      struct needle_info *ret)
+{
+    size_t len = (size_t)KT_MIN(hit->size, (uint64_t)NEEDLE_HEADER + NEEDLE_META_MAX);
+    int rc = rt_file_pread(r->gen->file, r->buf, len, hit->offset);
+    if (rc < 0)
+        return read_failed(r->vol, hit, rc);
+    rc = needle_decode(slice_of(r->buf, len), hit->offset, &r->gen->place, ret);
+    if (rc < 0)
+        return err_set(KT_ERR_CORRUPT, "volume %08x: needle at offset %" PRIu64 " is damaged",
+                       r->vol->vid, hit->offset);
+    return check_identity(ret, id);
+}
+
 /* The generation with its index loaded. */
 static int loaded_generation(struct volume *v, int64_t deadline_ns, struct generation **ret)
 {
@@ -189,9 +204,12 @@ int volume_read_open(struct volume *v, const struct blobid *id, unsigned flags, 
     r.buf = pool_get(r.buf_class);
     if (!r.buf)
         rc = err_set(KT_ERR_NO_MEMORY, "no memory for a read buffer");
+    else if (flags & VOLUME_READ_HEAD)
+        rc = read_brief(&r, id, &hit, ret_info);
+    else if (hit.size <= SMALL_MAX)
+        rc = read_small(&r, id, &hit, ret_info);
     else
-        rc = hit.size <= SMALL_MAX ? read_small(&r, id, &hit, ret_info)
-                                   : read_head(&r, id, &hit, ret_info);
+        rc = read_head(&r, id, &hit, ret_info);
     if (rc < 0) {
         volume_read_close(&r);
         return rc;

@@ -178,6 +178,12 @@ void volume_stat(struct volume *v, struct volume_stat *ret)
     }
 }
 
+bool volume_note_logged(struct volume *v)
+{
+    uint8_t state = volume_state_of(v);
+    return atomic_exchange(&v->logged_state, state) != state;
+}
+
 void volume_recount(struct volume *v, const struct index *ix)
 {
     uint64_t live = 0, dead_bytes = 0;
@@ -311,6 +317,10 @@ int volume_create(struct disk *d, const struct volume_new *n, struct volume **re
     if (rc == 0)
         rc = file = rt_file_open(d->dir, name, RT_O_READ | RT_O_WRITE, 0);
     if (rc < 0) {
+        if (rc == -KT_ERR_NO_SPACE)
+            disk_note_full(d);
+        else if (rc == -KT_ERR_IO)
+            disk_note_volume_fault(d, n->vid);
         index_free(ix);
         volume_free(v);
         return err_wrap(rc, "create volume %08x", n->vid);

@@ -100,6 +100,8 @@ uint8_t volume_state_of(const struct volume *v);
 struct disk *volume_disk(const struct volume *v);
 const struct superblock *volume_superblock(const struct volume *v);
 void volume_stat(struct volume *v, struct volume_stat *ret);
+/* True once per state that the volume gets into: for those who log changes. */
+bool volume_note_logged(struct volume *v);
 
 /* ---- append ---- */
 
@@ -127,12 +129,16 @@ int volume_append(struct volume *v, struct append *a) KT_MUST_CHECK;
 /* Waits for the outcome: 0 means durable and readable. TIMEOUT and CANCELED: outcome unknown (it
  * may still be written; its cookie is known to nobody). */
 int append_wait(struct append *a, int64_t deadline_ns, struct blobid *ret) KT_MUST_CHECK KT_YIELDS;
+/* Whether its outcome is there: append_wait would return *ret_rc at once. */
+bool append_done(struct append *a, int *ret_rc);
 /* Asks the writer to seal when its queue is empty; returns at once. */
 void volume_seal_soon(struct volume *v);
 
 /* ---- read ---- */
 
 #define VOLUME_READ_DEAD 1u /* also what is marked dead and not yet reclaimed */
+#define VOLUME_READ_HEAD                                                                           \
+    2u /* header and meta only: damaged data is no error, reading on is not allowed */
 /* An opened needle. Keeps its generation alive. */
 struct volume_reader {
     struct generation *gen;

@@ -85,6 +85,7 @@ struct volume {
     struct disk *disk;
     struct superblock super; /* immutable once open */
     _Atomic uint8_t state;
+    _Atomic uint8_t logged_state; /* last one reported by volume_note_logged */
     pthread_mutex_t mu;
     struct generation *gen;       /* guarded by mu */
     struct state_slot slot;       /* guarded by mu */
@@ -121,15 +122,6 @@ void volume_apply_dead(struct volume *v, seq_t seq, bool dead);
 int dead_apply_to_index(struct volume *v, struct index *ix) KT_MUST_CHECK KT_YIELDS;
 /* Recounts needles and bytes from the index. */
 void volume_recount(struct volume *v, const struct index *ix);
-/* tmp, fsync, rename over `name`, directory fsync: how every whole file is born. */
-int disk_put_file(struct disk *d, const char *name, struct iovec *iov,
-                  int n) KT_MUST_CHECK KT_YIELDS;
-int disk_sync_dir(struct disk *d) KT_MUST_CHECK KT_YIELDS;
-/* Reads a whole file of at most `max` bytes; *ret is owned by the caller. Errors: NOT_FOUND,
- * TOO_LARGE, IO. */
-int disk_get_file(struct disk *d, const char *name, uint64_t max, uint8_t **ret,
-                  size_t *ret_len) KT_MUST_CHECK KT_YIELDS;
-
 /* ---- dead log (dead.c) ---- */
 
 struct dead_log {
