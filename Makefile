@@ -45,4 +45,4 @@ fuzz: setup     ## fuzzes each decoder for a minute (FUZZ_SECONDS=n, FUZZ=name)
 	@exec tests/fuzz/run.sh
 
 clean:          ## removes the build directories
-	rm -rf build build-test build-asan build-tsan build-fuzz
+	rm -rf build build-test build-clang build-asan build-tsan build-fuzz

@@ -25,6 +25,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILDS = {
     "build": ("gcc", []),
     "build-test": ("gcc", ["-Dfaults=true"]),
+    "build-clang": ("clang", ["-Dfaults=true"]),
     "build-asan": ("clang", ["-Dfaults=true", "-Dfuzz=true", "-Db_sanitize=address,undefined",
                              "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all,-Wno-frame-larger-than"]),
     "build-tsan": ("gcc", ["-Dfaults=true", "-Db_sanitize=thread", "-Dc_args=-Wno-frame-larger-than"]),
@@ -36,7 +37,9 @@ QUICK, LONG = "quick", "long"
 # One line a suite. A suite whose script is absent is an error: declare only what exists.
 SUITES = [
     Suite("lint",       QUICK, "build-test", 300, "tools/lint.py"),
+    Suite("tools",      QUICK, None,         30,  "tests/unit/tools/test_tools.py"),
     Suite("unit",       QUICK, "build-test", 60,  "meson:unit"),
+    Suite("unit-clang", QUICK, "build-clang", 60, "meson:unit"),
     Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
     Suite("fuzz-corpus", QUICK, "build-asan", 30, "meson:fuzz-corpus"),
@@ -49,7 +52,8 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "allocator_may_return_null=1:halt_on_error=1:second_deadlock_stack=1",
 }
-TAP = re.compile(r"^\s*(ok|not ok)\b(?! *\S* *# SKIP)", re.M)
+TAP = re.compile(r"^\s*(ok|not ok)\b(?!.*# SKIP)", re.M)
+SKIPPED = re.compile(r"^\s*ok\b.*# SKIP.*$", re.M)
 TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 
 
@@ -62,14 +66,19 @@ def build(name):
     compiler, options = BUILDS[name]
     path = os.path.join(TOP, name)
     env = dict(os.environ, CC=compiler)
+    stamp = os.path.join(path, "kitten-options.json")
     steps = [["ninja", "-C", path, "--quiet"]]
-    if not os.path.exists(os.path.join(path, "build.ninja")):
-        steps.insert(0, ["meson", "setup", path, TOP] + options)
+    if not os.path.exists(stamp) or open(stamp, encoding="utf-8").read() != json.dumps(BUILDS[name]):
+        wipe = ["--wipe"] if os.path.exists(os.path.join(path, "build.ninja")) else []
+        steps.insert(0, ["meson", "setup", path, TOP] + wipe + options)
     for step in steps:
         done = subprocess.run(step, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             return done.stdout[max(done.stdout.find("FAILED:"), 0):]
+        if step[0] == "meson":
+            with open(stamp, "w", encoding="utf-8") as file:
+                file.write(json.dumps(BUILDS[name]))
     return None
 
 
@@ -104,7 +113,7 @@ def run_command(line, env, limit_s):
 
 
 def run_meson(suite, meson_suite, env):
-    """Runs a Meson suite; returns (passed, failed, output of what failed)."""
+    """Runs a Meson suite; returns (passed, failed, what failed and what was skipped)."""
     path = os.path.join(TOP, suite.build)
     log = os.path.join(path, "meson-logs", f"testlog-{suite.name}.json")
     if os.path.exists(log):
@@ -122,6 +131,7 @@ def run_meson(suite, meson_suite, env):
             if row["result"] == "SKIP":
                 p, f = 0, 0
             passed, failed = passed + p, failed + f
+            failures += SKIPPED.findall(row.get("stdout", ""))
             if f:
                 failures.append(f"--- {row['name']}: {row['result']}\n" + row.get("stdout", "")[-6000:] +
                                 row.get("stderr", "")[-6000:])
@@ -145,6 +155,9 @@ def run_suite(suite, verbose):
         failed, output = 1, output + "\nno test ran\n"
     if failed or verbose:
         say(output.rstrip())
+    else:
+        for line in SKIPPED.findall(output):
+            say("not run: " + line.strip())
     return passed, failed, seconds
 
 
