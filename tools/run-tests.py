@@ -43,6 +43,7 @@ SUITES = [
     Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
     Suite("fuzz-corpus", QUICK, "build-asan", 30, "meson:fuzz-corpus"),
+    Suite("bench-tool", QUICK, "build-test", 60, "tests/system/bench_test.py"),
     Suite("smuggling",  QUICK, "build-asan", 60,  "tests/system/smuggling.py $BUILD"),
     Suite("idle-conns", QUICK, "build-test", 60,  "tests/system/idle_conns.py $BUILD"),
 ]

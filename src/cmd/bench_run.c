@@ -305,6 +305,9 @@ static int merge_loops(struct run *r)
         if (l->failed_rc < 0 && rc == 0)
             rc = err_set(-l->failed_rc, "%s", l->first_error);
     }
+    if (r->ret->connects == 0 && r->ret->first_error[0])
+        rc = err_set(KT_ERR_UNAVAILABLE, "no connection to %s could be made: %s",
+                     r->cfg->target.host, r->ret->first_error);
     return rc;
 }
 

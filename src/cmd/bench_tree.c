@@ -100,9 +100,9 @@ int tree_open(const char *root, uint64_t limit, struct bench_tree *ret)
         rc = read_dir(&t, dir, &todo);
     }
     buf_done(&todo);
-    if (rc == 0 && t.n == 0)
+    if (rc == 0 && !t.files)
         rc = err_set(KT_ERR_NOT_FOUND, "%s holds no files that could be stored", root);
-    if (rc < 0) {
+    if (rc < 0 || !t.files) {
         tree_close(&t);
         return rc;
     }
@@ -114,7 +114,7 @@ int tree_open(const char *root, uint64_t limit, struct bench_tree *ret)
 
 void tree_close(struct bench_tree *t)
 {
-    for (uint64_t i = 0; i < t->n; i++)
+    for (uint64_t i = 0; t->files && i < t->n; i++)
         mem_free(t->files[i].name);
     mem_free(t->files);
     mem_free(t->root);
