@@ -135,6 +135,7 @@ static void freeze(struct compaction *c, bool on)
 static int decide(struct compaction *c)
 {
     char name[VOLUME_NAME_MAX];
+    uint64_t all = all_bytes(c->ix);
     c->job = (struct job_file){
         .vid = c->v->vid,
         .job_id = c->opt->job_id,
@@ -143,7 +144,7 @@ static int decide(struct compaction *c)
         .source_length = generation_length(c->gen),
         .created_ms = (uint64_t)(rt_wall_ns() / NS_PER_MS),
         .count = index_count(c->ix),
-        .live_bytes = all_bytes(c->ix),
+        .live_bytes = all,
     };
     memcpy(c->job.uuid, c->v->super.uuid, UUID_BYTES);
     size_t len = job_file_size(c->job.count);
@@ -157,8 +158,9 @@ static int decide(struct compaction *c)
         rc = drop_outlived(c);
     if (rc < 0)
         return rc;
-    if (c->job.drops == 0)
-        return err_set(KT_ERR_AGAIN, "volume %08x has nothing to drop yet", c->v->vid);
+    uint64_t dropped = all - c->job.live_bytes;
+    if (c->job.drops == 0 || dropped * 100 < all * c->opt->garbage_percent)
+        return err_set(KT_ERR_AGAIN, "volume %08x has too little to drop yet", c->v->vid);
     job_file_encode(&c->job, c->list);
     freeze(c, true);
     struct iovec iov = {.iov_base = c->list, .iov_len = len};

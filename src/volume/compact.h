@@ -33,6 +33,7 @@
 struct compact_options {
     uint64_t job_id;
     uint32_t undelete_window_s;
+    uint32_t garbage_percent; /* least share of the log that must go; 0: one needle is enough */
     /* Whether a bucket was removed for good; NULL: none was. */
     bool (*bucket_removed)(void *arg, uint32_t bucket);
     void *bucket_arg;
@@ -43,9 +44,9 @@ struct compact_result {
     uint64_t old_bytes, new_bytes; /* lengths of the logs */
 };
 
-/* Compacts `v` now. Errors: CONFLICT (not sealed), AGAIN (nothing to drop), NO_SPACE, CORRUPT (a
- * needle doesn't verify: see the text), CANCELED, IO, NO_MEMORY. After any error the volume serves
- * as before. */
+/* Compacts `v` now. Errors: CONFLICT (not sealed), AGAIN (nothing, or not enough, to drop),
+ * NO_SPACE, CORRUPT (a needle doesn't verify: see the text), CANCELED, IO, NO_MEMORY. After any
+ * error the volume serves as before. */
 int compact_run(struct volume *v, const struct compact_options *opt, struct work *w,
                 struct compact_result *ret) KT_MUST_CHECK KT_YIELDS;
 /* Continues or cleans up after VID.job found at start: runs the job it describes, or removes it

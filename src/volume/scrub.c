@@ -250,3 +250,39 @@ int scrub_run(struct volume *v, struct work *w,
         *ret = s.res;
     return rc < 0 ? rc : 0;
 }
+
+/* ---- when ---- */
+
+#define TIMES_NAME "scrub"
+#define TIMES_FILE_MAX (16u << 20)
+
+int scrub_times_read(struct disk *d, struct scrub_time **ret, uint32_t *ret_count)
+{
+    uint8_t *bytes;
+    size_t len;
+    *ret = NULL;
+    *ret_count = 0;
+    int rc = disk_get_file(d, TIMES_NAME, TIMES_FILE_MAX, &bytes, &len);
+    if (rc < 0)
+        return rc == -KT_ERR_NOT_FOUND || rc == -KT_ERR_TOO_LARGE ? 0 : rc;
+    struct slice in = slice_of(bytes, len);
+    int n = scrub_file_decode(in, d->label.uuid);
+    if (n > 0) {
+        *ret = mem_alloc((size_t)n * sizeof(**ret));
+        for (int i = 0; i < n; i++)
+            (*ret)[i] = scrub_file_time(in, (uint32_t)i);
+        *ret_count = (uint32_t)n;
+    }
+    mem_free(bytes);
+    return 0;
+}
+
+int scrub_times_write(struct disk *d, const struct scrub_time *times, uint32_t count)
+{
+    uint8_t *out = mem_alloc(scrub_file_size(count));
+    scrub_file_encode(d->label.uuid, times, count, out);
+    struct iovec iov = {.iov_base = out, .iov_len = scrub_file_size(count)};
+    int rc = disk_put_file(d, TIMES_NAME, &iov, 1);
+    mem_free(out);
+    return rc;
+}

@@ -13,6 +13,8 @@
 #ifndef KT_VOLUME_SCRUB_H
 #define KT_VOLUME_SCRUB_H
 
+#include "format/scrub_file.h"
+#include "volume/disk.h"
 #include "volume/volume.h"
 #include "volume/work.h"
 
@@ -37,5 +39,13 @@ struct scrub_result {
 int scrub_run(struct volume *v, struct work *w,
               void (*report)(void *arg, const struct scrub_finding *f), void *arg,
               struct scrub_result *ret) KT_MUST_CHECK KT_YIELDS;
+
+/* When the disk's volumes were last verified, as the file `scrub` has it; sorted by vid, owned by
+ * the caller. A missing or damaged file counts as an empty one. Errors: IO, DENIED, NO_MEMORY. */
+int scrub_times_read(struct disk *d, struct scrub_time **ret,
+                     uint32_t *ret_count) KT_MUST_CHECK KT_YIELDS;
+/* Replaces the file. Errors: IO, NO_SPACE, NO_MEMORY. */
+int scrub_times_write(struct disk *d, const struct scrub_time *times,
+                      uint32_t count) KT_MUST_CHECK KT_YIELDS;
 
 #endif
