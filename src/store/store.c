@@ -255,6 +255,8 @@ static void keeper_stop(struct store *s)
     section_end(&s->keeper_mu);
     if (running)
         rt_wait_park_uncancelable(&w);
+    section_begin(&s->keeper_mu); /* the fiber has let go of the lock, too */
+    section_end(&s->keeper_mu);
 }
 
 /* ---- open and close ---- */

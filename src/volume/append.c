@@ -254,10 +254,10 @@ static enum take writer_take(struct volume_writer *w, struct group *g)
     }
 }
 
-/* Hands the members their outcome. */
+/* Hands the members their outcome. Once DONE, a member may be queued elsewhere: its link is no
+ * longer ours. */
 static void group_finish(struct volume_writer *w, struct group *g, int rc)
 {
-    struct list dropped = LIST_INIT(dropped);
     section_begin(&w->mu);
     for (struct list *l; (l = list_pop_front(&g->members)) != NULL;) {
         struct append *a = list_entry(l, struct append, link);
@@ -265,11 +265,9 @@ static void group_finish(struct volume_writer *w, struct group *g, int rc)
         a->stage = APPEND_DONE;
         if (a->waiter)
             rt_wake(TAKE(a->waiter));
-        list_push_back(&dropped, &a->link);
+        append_unref(a);
     }
     section_end(&w->mu);
-    for (struct list *l; (l = list_pop_front(&dropped)) != NULL;)
-        append_unref(list_entry(l, struct append, link));
     g->count = 0;
 }
 
@@ -618,6 +616,8 @@ void writer_stop(struct volume *v)
     section_end(&w->mu);
     if (!ended)
         rt_wait_park_uncancelable(&wait);
+    section_begin(&w->mu); /* the fiber has let go of the lock, too */
+    section_end(&w->mu);
 }
 
 void writer_free(struct volume_writer *w)

@@ -379,18 +379,15 @@ static int dead_take(struct disk *d, struct dead_group *g)
 
 static void group_finish(struct dead_log *log, struct dead_group *g)
 {
-    struct list done = LIST_INIT(done);
     section_begin(&log->mu);
     for (struct list *l; (l = list_pop_front(&g->members)) != NULL;) {
         struct dead_request *q = list_entry(l, struct dead_request, link);
         q->stage = DEAD_DONE;
         if (q->waiter)
             rt_wake(TAKE(q->waiter));
-        list_push_back(&done, &q->link);
+        request_unref(q);
     }
     section_end(&log->mu);
-    for (struct list *l; (l = list_pop_front(&done)) != NULL;)
-        request_unref(list_entry(l, struct dead_request, link));
 }
 
 /* The latest known mark of a needle: counter 0 when there is none. Reads VID.dead when it must. */
@@ -842,6 +839,8 @@ void dead_log_stop(struct disk *d)
     section_end(&log->mu);
     if (running)
         rt_wait_park_uncancelable(&wait);
+    section_begin(&log->mu); /* the fiber has let go of the lock, too */
+    section_end(&log->mu);
     rt_file_close(log->file);
     log->file = -1;
 }
