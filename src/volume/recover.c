@@ -10,7 +10,8 @@
  * starts.
  *
  * Failure modes.
- *  - The fdatasync fails: FENCED, nothing is cut.
+ *  - The fdatasync fails: nothing is cut, and what lies below the mark is served, the rest is
+ * NOT_HERE (DAMAGED until a start whose sync succeeds).
  *  - An invalid needle below the mark, or one above it that a later valid needle knows to be
  * synced: rot. The volume is DAMAGED: it serves what is indexed, and nothing is ever cut.
  *  - A needle above the mark is torn: the group it belongs to was never acknowledged and goes, with
@@ -252,7 +253,11 @@ int recover_open(struct volume *v, int file, uint64_t file_size)
     }
     int rc = walk(&r, file_size);
     if (rc == 0 && sync_rc < 0) {
-        adopt(&r, VOLUME_FENCED);
+        /* Nothing above the mark may be shown: it may be in the page cache only, and gone tomorrow.
+         */
+        rc = forget_from(&r, r.mark);
+        if (rc == 0)
+            adopt(&r, VOLUME_DAMAGED);
     } else if (rc == 0 && r.rot) {
         volume_set_reason(
             v, "damage at offset %" PRIu64 " below the synced end: restore or salvage", r.end);
