@@ -205,6 +205,8 @@ static int scan_volume(struct volume *v, int64_t deadline_ns, store_scan_fn each
     }
     scan_done(&s);
     generation_unref(g);
+    if (rc == 0 && volume_state_of(v) > VOLUME_FENCED)
+        rc = -KT_ERR_NOT_HERE; /* damaged: not all of it was seen */
     return rc < 0 ? rc : 0;
 }
 

@@ -214,8 +214,6 @@ void oracle_delete_done(struct oracle *o, uint32_t number, const struct view *be
         if (!(before->may & (DEAD | ABSENT)) && !gone)
             oracle_violation(o, &o->c.lost, "delete %s: not found, but it is live",
                              name_of(b, name));
-        if (!gone)
-            b->may &= DEAD | ABSENT;
     } else {
         b->may |= DEAD;
         note_unavailable(o, b, "delete", rc);
