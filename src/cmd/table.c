@@ -11,6 +11,13 @@ const struct command *const cmd_table[] = {
     &cmd_bench_floor,
     &cmd_bench_verify,
     &cmd_help,
+    &cmd_keys_add,
+    &cmd_keys_ls,
+    &cmd_keys_rm,
+    &cmd_keys_show,
+    &cmd_mini,
+    &cmd_sign,
+    &cmd_status,
     &cmd_version,
     NULL,
 };

@@ -8,7 +8,11 @@
 extern const struct command cmd_bench;        /* bench.c */
 extern const struct command cmd_bench_floor;  /* bench_floor.c */
 extern const struct command cmd_bench_verify; /* bench.c */
-extern const struct command cmd_help;         /* help.c */
-extern const struct command cmd_version;      /* version.c */
+extern const struct command cmd_keys_add, cmd_keys_ls, cmd_keys_rm, cmd_keys_show; /* keys.c */
+extern const struct command cmd_mini;                                              /* mini.c */
+extern const struct command cmd_sign;                                              /* sign.c */
+extern const struct command cmd_status;                                            /* status.c */
+extern const struct command cmd_help;                                              /* help.c */
+extern const struct command cmd_version;                                           /* version.c */
 
 #endif

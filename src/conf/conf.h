@@ -105,7 +105,8 @@ int conf_set(struct conf *c, enum conf_source source, const char *name,
 int conf_load_text(struct conf *c, struct slice text, const char *name) KT_MUST_CHECK;
 /* Errors: as conf_load_text; NOT_FOUND, DENIED, IO. */
 int conf_load_file(struct conf *c, const char *path) KT_MUST_CHECK;
-/* Every KITTEN_x of the environment; KITTEN_CONF, KITTEN_BUG and KITTEN_YES are not parameters. */
+/* Every KITTEN_x of the environment; KITTEN_CONF, KITTEN_BUG, KITTEN_YES, KITTEN_ACCESS_KEY and
+ * KITTEN_SECRET_KEY are not parameters. */
 int conf_load_env(struct conf *c, char *const *env) KT_MUST_CHECK;
 /* Fills in what depends on the machine (`memory_bytes` that this process may use) and checks what
  * must fit together. Call it last. Errors: INVALID. */

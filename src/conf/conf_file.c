@@ -122,7 +122,7 @@ int conf_load_file(struct conf *c, const char *path)
 
 static int set_env(struct conf *c, const char *entry)
 {
-    static const char *const others[] = {"conf", "bug", "yes"};
+    static const char *const others[] = {"conf", "bug", "yes", "access_key", "secret_key"};
     char name[64];
     size_t i = 0;
     const char *at = entry + strlen(ENV_PREFIX);

@@ -42,7 +42,7 @@ int auth_check(struct keys *keys, const struct h1_head *head, const struct route
 /* May this verdict read blobs of a bucket with these flags? Errors: DENIED. */
 int auth_may_read(const struct auth_verdict *v, uint32_t bucket_flags) KT_MUST_CHECK;
 
-#define AUTH_URL_TTL_MAX_S (366u * 86400u)
+#define AUTH_URL_TTL_MAX_S (7u * 86400u)
 #define AUTH_SIG_HEX 64
 /* The signature of a URL that allows `method` ("GET" also allows HEAD) on blob `id` with `key`
  * until expires_s (Unix seconds): HMAC-SHA256 under the secret, of "kitten-url-v1", method, id and

@@ -114,6 +114,7 @@ int gateway_open(const struct gateway_options *opt, struct gateway **ret, bool *
     find_labels();
     gw->store = opt->store;
     gw->blob_max = opt->blob_max ? opt->blob_max : NEEDLE_DATA_MAX;
+    gw->signed_url_max_s = opt->signed_url_max_s ? opt->signed_url_max_s : AUTH_URL_TTL_MAX_S;
     gw->op_timeout_ms = opt->op_timeout_ms ? opt->op_timeout_ms : OP_TIMEOUT_MS;
     gw->started_s = rt_wall_ns() / NS_PER_SEC;
     kt_assert(gw->blob_max <= NEEDLE_DATA_MAX);

@@ -25,6 +25,7 @@ struct gateway_options {
     const char *dir;               /* first data directory: keys.json and buckets.json live there */
     const char *first_bucket;      /* made when there is no bucket at all; NULL: none */
     uint64_t blob_max;             /* bytes of one blob, at most NEEDLE_DATA_MAX; 0: that */
+    uint64_t signed_url_max_s;     /* longest life of a signed URL; 0: AUTH_URL_TTL_MAX_S */
     int64_t op_timeout_ms;         /* for one call of the store; 0: 30 s */
 };
 

@@ -18,6 +18,7 @@ struct gateway {
     struct keys *keys;
     struct buckets *buckets;
     uint64_t blob_max;
+    uint64_t signed_url_max_s;
     int64_t op_timeout_ms;
     int64_t started_s;                          /* Unix seconds */
     _Atomic(const struct http_server *) server; /* NULL before it listens */

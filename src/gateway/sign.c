@@ -11,17 +11,18 @@
 static int find_expiry(const struct call *c, uint64_t now_s, uint64_t *ret)
 {
     struct slice ttl = c->route.param[PARAM_TTL], expires = c->route.param[PARAM_EXPIRES];
-    uint64_t at = 0;
+    uint64_t at = 0, max_s = c->gw->signed_url_max_s;
     if (!ttl.p == !expires.p)
         return err_set(KT_ERR_INVALID, "say ttl=SECONDS or expires=UNIX, one of them");
-    if (ttl.p && (!dec_to_u64(ttl, &at) || at > AUTH_URL_TTL_MAX_S))
-        return err_set(KT_ERR_INVALID, "ttl must be 1..%u seconds", AUTH_URL_TTL_MAX_S);
+    if (ttl.p && (!dec_to_u64(ttl, &at) || at > max_s))
+        return err_set(KT_ERR_INVALID, "ttl must be 1..%llu seconds", (unsigned long long)max_s);
     if (ttl.p)
         at += now_s;
     else if (!dec_to_u64(expires, &at))
         return err_set(KT_ERR_INVALID, "expires must be Unix seconds");
-    if (at <= now_s || at - now_s > AUTH_URL_TTL_MAX_S)
-        return err_set(KT_ERR_INVALID, "a signed URL lasts 1..%u seconds", AUTH_URL_TTL_MAX_S);
+    if (at <= now_s || at - now_s > max_s)
+        return err_set(KT_ERR_INVALID, "a signed URL lasts 1..%llu seconds",
+                       (unsigned long long)max_s);
     *ret = at;
     return 0;
 }
