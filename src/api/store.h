@@ -63,10 +63,12 @@ enum store_disk_state { STORE_DISK_OK, STORE_DISK_FULL, STORE_DISK_FAILED };
 
 /* A long job: compaction, scrub, index rebuild. */
 struct store_job_stat {
+    uint64_t id; /* rises over restarts */
     char kind[16], phase[24];
     vid_t vid; /* 0: concerns no single volume */
     uint64_t done_bytes, total_bytes;
-    char why[96]; /* why it waits or stopped; empty while it runs */
+    uint64_t bytes_per_s, eta_s; /* eta UINT64_MAX: not known */
+    char why[96];                /* why it waits or stopped; empty while it runs */
 };
 
 /* What status, metrics and start-up walk over. Called for each in turn; must not yield. */

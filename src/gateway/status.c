@@ -107,10 +107,16 @@ static void on_job(void *arg, const struct store_job_stat *st)
 {
     struct report *r = arg;
     keep(r, buf_addf(&r->jobs,
-                     "%s\n  {\"kind\":\"%s\",\"phase\":\"%s\",\"vid\":\"%08x\",\"done_bytes\":%llu,"
-                     "\"total_bytes\":%llu,\"why\":",
-                     comma(&r->njobs), st->kind, st->phase, st->vid,
-                     (unsigned long long)st->done_bytes, (unsigned long long)st->total_bytes));
+                     "%s\n  {\"id\":%llu,\"kind\":\"%s\",\"phase\":\"%s\",\"vid\":\"%08x\","
+                     "\"done_bytes\":%llu,\"total_bytes\":%llu,\"bytes_per_s\":%llu,\"eta_s\":",
+                     comma(&r->njobs), (unsigned long long)st->id, st->kind, st->phase, st->vid,
+                     (unsigned long long)st->done_bytes, (unsigned long long)st->total_bytes,
+                     (unsigned long long)st->bytes_per_s));
+    if (st->eta_s == UINT64_MAX)
+        keep(r, buf_add_str(&r->jobs, "null"));
+    else
+        keep(r, buf_addf(&r->jobs, "%llu", (unsigned long long)st->eta_s));
+    keep(r, buf_add_str(&r->jobs, ",\"why\":"));
     keep(r, json_add_text(&r->jobs, slice_str(st->why)));
     keep(r, buf_add_str(&r->jobs, "}"));
 }

@@ -82,6 +82,8 @@ void store_totals(struct store *s, struct store_totals *ret)
         .corrupt = sum[COUNT_CORRUPT],
         .io_errors = sum[COUNT_IO_ERRORS],
     };
+    if (s->jobs)
+        jobs_totals(s->jobs, &ret->jobs);
     for (int i = 0; i < s->ndisks; i++) {
         for (uint32_t n = 0; n < disk_volume_count(s->disks[i].disk); n++) {
             struct volume_stat st;
@@ -147,13 +149,45 @@ static void store_walk(void *self, const struct store_walk *w)
             w->volume(w->arg, &vs);
         }
     }
+    if (w->job && s->jobs)
+        jobs_walk(s->jobs, w->job, w->arg);
 }
 
 static void drop_bucket(void *self, uint32_t bucket)
 {
     struct store *s = self;
-    if (bucket < BUCKETS_TRACKED)
-        atomic_fetch_or(&s->dropped[bucket / 64], UINT64_C(1) << bucket % 64);
+    uint64_t bit = UINT64_C(1) << bucket % 64;
+    if (bucket < BUCKETS_TRACKED && !(atomic_fetch_or(&s->dropped[bucket / 64], bit) & bit))
+        atomic_fetch_add(&s->ndropped, 1);
+}
+
+static bool job_bucket_removed(void *arg, uint32_t bucket)
+{
+    return bucket_dropped(arg, bucket);
+}
+
+static uint64_t job_buckets_removed(void *arg)
+{
+    return atomic_load(&((struct store *)arg)->ndropped);
+}
+
+static int start_jobs(struct store *s)
+{
+    struct disk *disks[STORE_DISKS_MAX];
+    const struct jobs_options o = {
+        .undelete_window_s = s->opt.undelete_window_s,
+        .garbage_percent = s->opt.garbage_percent,
+        .compact_bytes_per_s = s->opt.compact_bytes_per_s,
+        .scrub_period_s = s->opt.scrub_period_s,
+        .scrub_bytes_per_s = s->opt.scrub_bytes_per_s,
+        .look_ms = s->opt.check_ms,
+        .bucket_removed = job_bucket_removed,
+        .buckets_removed = job_buckets_removed,
+        .bucket_arg = s,
+    };
+    for (int i = 0; i < s->ndisks; i++)
+        disks[i] = s->disks[i].disk;
+    return s->opt.no_jobs ? 0 : jobs_start(disks, (uint32_t)s->ndisks, &o, &s->jobs);
 }
 
 /* ---- housekeeping ---- */
@@ -348,7 +382,7 @@ static int open_all(struct store *s)
     if (rc == 0)
         rc = rt_go_root(keeper_main, s);
     s->keeper_started = rc == 0;
-    return rc;
+    return rc < 0 ? rc : start_jobs(s);
 }
 
 int store_open(const struct store_options *opt, struct store **ret)
@@ -380,6 +414,7 @@ void store_close(struct store *s)
     if (!s)
         return;
     kt_assert(s->magic == STORE_MAGIC);
+    jobs_stop(s->jobs);
     keeper_stop(s);
     for (int i = 0; i < s->ndisks; i++) {
         disk_close(s->disks[i].disk);

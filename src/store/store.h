@@ -26,22 +26,28 @@
 #define KT_STORE_STORE_H
 
 #include "api/store.h"
+#include "store/jobs.h"
 
 struct store;
 
 struct store_options {
     const char *const *dirs; /* data directories, 1..64, made when missing */
     int ndirs;
-    uint64_t volume_limit_bytes; /* for new volumes; 0: by the disk's capacity */
-    uint64_t reserve_bytes;      /* kept free for deletes and compaction; 0: by the limit */
-    uint64_t zero_fill_bytes;    /* zeros written ahead of an open log; 0: none */
-    uint64_t dead_fold_bytes;    /* size of the dead log at which it is folded; 0: 8 MiB */
-    uint32_t undelete_window_s;  /* 0: 24 h */
-    uint32_t idle_mark_ms;       /* 0: 1000 */
-    uint32_t open_volumes_max;   /* per disk; 0: 3 */
-    uint32_t check_ms;           /* period of housekeeping; 0: 1000 */
-    bool forget_missing;         /* go on without directories that once belonged to the store */
-    bool unsafe_no_sync;         /* benchmarks only: acknowledges without a flush */
+    uint64_t volume_limit_bytes;  /* for new volumes; 0: by the disk's capacity */
+    uint64_t reserve_bytes;       /* kept free for deletes and compaction; 0: by the limit */
+    uint64_t zero_fill_bytes;     /* zeros written ahead of an open log; 0: none */
+    uint64_t dead_fold_bytes;     /* size of the dead log at which it is folded; 0: 8 MiB */
+    uint32_t undelete_window_s;   /* 0: 24 h */
+    uint32_t idle_mark_ms;        /* 0: 1000 */
+    uint32_t open_volumes_max;    /* per disk; 0: 3 */
+    uint32_t check_ms;            /* period of housekeeping; 0: 1000 */
+    uint32_t garbage_percent;     /* share at which a volume is compacted; 0: 30 */
+    uint64_t compact_bytes_per_s; /* per disk; 0: 64 MiB */
+    uint32_t scrub_period_s;      /* every byte is verified within it; 0: 7 days */
+    uint64_t scrub_bytes_per_s;   /* per disk; 0: what the period demands */
+    bool no_jobs;                 /* neither compaction nor scrub */
+    bool forget_missing;          /* go on without directories that once belonged to the store */
+    bool unsafe_no_sync;          /* benchmarks only: acknowledges without a flush */
 };
 
 /* Errors, each a sentence for the operator: as disk_open; CONFLICT (directories of different cells,
@@ -59,6 +65,7 @@ struct store_totals {
     uint64_t corrupt, io_errors;
     uint64_t groups, group_needles; /* mean group size = group_needles / groups */
     uint64_t index_bytes;           /* memory of all loaded indexes */
+    struct jobs_totals jobs;
 };
 void store_totals(struct store *s, struct store_totals *ret);
 

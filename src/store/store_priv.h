@@ -64,6 +64,8 @@ struct store {
     struct store_counts {
         _Alignas(64) _Atomic uint64_t n[COUNT_COUNT];
     } counts[STORE_LOOPS]; /* per loop, so that loops don't share lines; summed by store_totals */
+    _Atomic uint64_t ndropped; /* how many */
+    struct jobs *jobs;         /* NULL: none */
     /* housekeeping */
     pthread_mutex_t keeper_mu;
     struct rt_wait *keeper_sleeper, *keeper_joiner; /* guarded by keeper_mu */

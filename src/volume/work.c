@@ -43,7 +43,7 @@ int work_step(struct work *w, uint64_t bytes)
     w->owed += bytes;
     rt_yield();
     int rc = wait_while_paused(w);
-    if (rc < 0 || w->bytes_per_s == 0 || w->owed < WORK_BURST)
+    if (rc < 0 || w->bytes_per_s == 0 || w->owed < KT_MIN(WORK_BURST, w->bytes_per_s / 8))
         return rc;
     int64_t now = rt_now_ns();
     w->next_ns =

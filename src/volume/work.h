@@ -3,8 +3,9 @@
  * Model. Compaction, scrub and the like run on one fiber and call work_step after each piece. It
  * adds the bytes to the progress, lets other fibers run, sleeps as long as the rate demands, and
  * waits while the pause function names a reason. Cancellation of the fiber's group ends the next
- * step with CANCELED. Progress may be read from any thread at any time. A limit of at most
- * WORK_BURST bytes may pass unslept, so that small pieces don't cost a timer each.
+ * step with CANCELED. Progress may be read from any thread at any time. Only what makes an
+ * eighth of a second, at most WORK_BURST bytes, passes unslept, so that small pieces don't cost a
+ * timer each.
  */
 #ifndef KT_VOLUME_WORK_H
 #define KT_VOLUME_WORK_H
