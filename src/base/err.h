@@ -68,8 +68,7 @@ bool err_retryable(int rc);
 #undef err_set
 #undef err_sys
 #define err_set(code, ...) ((void)err_set_at("", 0, (code), 0, __VA_ARGS__), -(code))
-#define err_sys(sys_errno, ...)                                                                    \
-    ((void)err_set_at("", 0, 0, (sys_errno), __VA_ARGS__), -KT_ERR_IO)
+#define err_sys(sys_errno, ...) ((void)err_set_at("", 0, 0, (sys_errno), __VA_ARGS__), -KT_ERR_IO)
 #endif
 
 #endif

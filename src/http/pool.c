@@ -137,6 +137,7 @@ int pool_take(struct http_client *c, const struct rt_addr *addr, bool fresh, int
         peer_release(p);
         return rc;
     }
+    kt_assert(conn);
     conn->pos = conn->end = conn->body_base = 0;
     conn->broken = false;
     conn->deadline_ns = deadline_ns;

@@ -69,7 +69,7 @@ static int make_socket(const union any_addr *k)
 int linux_listen(void *self, const struct rt_addr *addr, int backlog, bool reuse_port)
 {
     (void)self;
-    union any_addr k;
+    union any_addr k = {0};
     socklen_t len = to_kernel(addr, &k);
     int one = 1, sock = make_socket(&k);
     if (sock < 0)
@@ -87,7 +87,7 @@ int linux_listen(void *self, const struct rt_addr *addr, int backlog, bool reuse
 int linux_local(void *self, int sock, struct rt_addr *ret)
 {
     (void)self;
-    union any_addr k;
+    union any_addr k = {0};
     socklen_t len = sizeof(k);
     if (getsockname(sock, &k.any, &len) < 0)
         return -errno;
@@ -98,7 +98,7 @@ int linux_local(void *self, int sock, struct rt_addr *ret)
 int linux_accept(void *self, int sock, struct rt_addr *ret_peer)
 {
     (void)self;
-    union any_addr k;
+    union any_addr k = {0};
     socklen_t len = sizeof(k);
     memset(&k, 0, sizeof(k));
     int conn = accept4(sock, &k.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -111,7 +111,7 @@ int linux_accept(void *self, int sock, struct rt_addr *ret_peer)
 int linux_connect(void *self, const struct rt_addr *addr)
 {
     (void)self;
-    union any_addr k;
+    union any_addr k = {0};
     socklen_t len = to_kernel(addr, &k);
     int sock = make_socket(&k);
     if (sock < 0)
@@ -177,7 +177,7 @@ int linux_resolve(void *self, const char *host, uint16_t port, struct rt_addr *r
                                   : -ENOENT;
     rc = -ENOENT;
     for (const struct addrinfo *a = list; a && rc < 0; a = a->ai_next) {
-        union any_addr k;
+        union any_addr k = {0};
         if (a->ai_addrlen > sizeof(k))
             continue;
         memset(&k, 0, sizeof(k));

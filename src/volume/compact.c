@@ -256,7 +256,7 @@ static int check_drop(struct compaction *c, const struct needle_info *n, struct 
 static int skip_damaged(struct compaction *c, struct scanner *s, int rc)
 {
     struct scanner head;
-    struct needle_info n;
+    struct needle_info n = {0};
     struct slice bytes;
     char text[160];
     snprintf(text, sizeof(text), "%s", err_text(rc));
@@ -466,8 +466,10 @@ static void compaction_done(struct compaction *c, int rc)
     }
     if (rc != -KT_ERR_CANCELED) { /* a stop: the next start carries the job on */
         remove_file(c->v, "job");
-        if (rc == 0)
-            rc = disk_sync_dir(c->v->disk);
+        /* when this sync fails the job may come back: compact_resume finds it done and removes it
+         */
+        if (rc == 0 && disk_sync_dir(c->v->disk) < 0)
+            diag_get()->code = 0;
     }
     rt_file_close(c->tmp);
     index_builder_free(c->builder);

@@ -610,8 +610,8 @@ static int fresh_log(struct disk *d, uint64_t instance, int *ret_file, uint32_t 
 static int fold(struct disk *d)
 {
     struct dead_log *log = &d->dead;
-    uint32_t chain;
-    int file, rc = 0;
+    uint32_t chain = 0;
+    int file = -1, rc = 0;
     for (uint32_t i = 0, n = disk_volume_count(d); rc == 0 && i < n; i++) {
         struct volume *v = disk_volume_at(d, i);
         section_begin(&v->mu);

@@ -18,7 +18,8 @@
 
 /* ---- swapping generations ---- */
 
-/* The dead bits of `to` become those of `from`, both ways: an undelete may have come since it was built. */
+/* The dead bits of `to` become those of `from`, both ways: an undelete may have come since it was
+ * built. */
 static void copy_dead(const struct index *from, struct index *to)
 {
     struct index_hit hit;
