@@ -14,6 +14,7 @@
  */
 #include "gateway/gateway_priv.h"
 
+#include "base/assert.h"
 #include "base/macros.h"
 #include "codec/tar.h"
 #include <string.h>
@@ -93,6 +94,7 @@ static int add_line(struct batch *b, const struct item *it, int rc,
             return e;
         return buf_add_str(out, "}\n");
     }
+    kt_assert(res);
     b->stored++;
     b->bytes += it->data_len;
     size_t id_len = blobid_format(&res->id, id);

@@ -45,7 +45,7 @@ static int found(struct scrubber *s, struct scrub_finding *f)
 static int check_head(struct scrubber *s)
 {
     struct superblock sb;
-    struct state_slot slot, now;
+    struct state_slot slot = {0}, now;
     unsigned bad;
     uint8_t *head = mem_alloc(VOLUME_LOG_START);
     int rc = rt_file_pread(generation_file(s->gen), head, VOLUME_LOG_START, 0);
@@ -92,7 +92,7 @@ static int handle_damage(struct scrubber *s, struct scanner *scan, int rc)
 {
     struct scrub_finding f = {.offset = scan->at};
     struct scanner head;
-    struct needle_info n;
+    struct needle_info n = {0};
     struct index_hit hit;
     char why[120];
     snprintf(why, sizeof(why), "%.110s", err_text(rc));
