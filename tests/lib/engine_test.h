@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(expr)                                                                                \
@@ -38,6 +39,31 @@ static inline void run_on(int loops, int (*body)(void *), void *arg)
 {
     struct rt_options o = {.loops = loops, .workers = 4};
     CHECK_EQ(rt_run(&o, body, arg), 0);
+}
+
+/* The same in a child process that dies, without any clean-up, when the body returns: kill -9 as
+ * far as files go. */
+struct die_call {
+    int (*body)(void *);
+    void *arg;
+};
+static inline int die_body(void *arg)
+{
+    const struct die_call *c = arg;
+    _exit(c->body(c->arg) == 0 ? 0 : 1);
+}
+static inline void die_after(int loops, int (*body)(void *), void *arg)
+{
+    struct die_call c = {body, arg};
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        run_on(loops, die_body, &c);
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
 /* A fresh directory; removed by tmp_remove. */
@@ -77,6 +103,22 @@ static inline long file_size(const char *dir, const char *name)
     struct stat st;
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return stat(path, &st) == 0 ? (long)st.st_size : -1;
+}
+
+/* Appends `len` bytes of value `fill`. */
+static inline void append_bytes(const char *dir, const char *name, size_t len, int fill)
+{
+    char path[160], block[4096];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    memset(block, fill, sizeof(block));
+    int fd = open(path, O_WRONLY | O_APPEND);
+    CHECK(fd >= 0);
+    for (size_t n; len > 0; len -= n) {
+        n = len < sizeof(block) ? len : sizeof(block);
+        CHECK_EQ(write(fd, block, n), n);
+    }
+    CHECK_EQ(fsync(fd), 0);
+    close(fd);
 }
 
 /* Bytes that depend on `seed` alone. */
