@@ -111,8 +111,8 @@ struct rt_backend {
      * and random's, stop after the last one, when no job is left. */
     int (*start)(void *self, int workers, int queue_max);
     void (*stop)(void *self);
-    /* Calls on_signal(signo) at SIGINT, SIGTERM and SIGHUP until stop, in a signal handler:
-     * on_signal uses lock-free atomics and poll_wake only. */
+    /* Calls on_signal(signo) at SIGINT, SIGTERM and SIGHUP until stop, on some thread. The second
+     * SIGINT ends the process instead. */
     int (*watch_signals)(void *self, void (*on_signal)(int signo));
 };
 

@@ -174,11 +174,9 @@ static int linux_poll_wait(void *self, struct rt_poller *p, struct rt_event *ev,
 static void linux_poll_wake(void *self, struct rt_poller *p)
 {
     (void)self;
-    int saved = errno; /* also called in signal handlers */
     const uint64_t one = 1;
     ssize_t n = write(p->wake_fd, &one, sizeof(one)); /* full means that it is awake anyway */
     (void)n;
-    errno = saved;
 }
 
 /* ---- threads ---- */
@@ -242,41 +240,70 @@ static int linux_run_threads(void *self, int n, void (*fn)(void *arg, int index)
 
 /* ---- start, stop, signals ---- */
 
-static void (*signal_fn)(int signo);
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+/* All threads block the signals; one thread takes them with sigwait, so that no code runs in a
+ * handler. */
+static struct {
+    void (*fn)(int signo);
+    pthread_t thread;
+    bool running;
+    _Atomic bool stopping;
+    sigset_t set, old;
+} signals;
 
-static void on_signal(int signo)
+static void *signal_main(void *arg)
 {
-    signal_fn(signo);
+    for (;;) {
+        int signo = 0;
+        if (sigwait(&signals.set, &signo) != 0)
+            continue;
+        if (atomic_load(&signals.stopping))
+            return arg;
+        signals.fn(signo);
+        if (signo == SIGINT) { /* the second Ctrl-C kills */
+            sigset_t one;
+            sigemptyset(&one);
+            sigaddset(&one, SIGINT);
+            sigdelset(&signals.set, SIGINT);
+            pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+        }
+    }
 }
 
 static int linux_watch_signals(void *self, void (*fn)(int signo))
 {
     (void)self;
-    signal_fn = fn;
-    for (size_t i = 0; i < KT_ARRAY_LEN(watched); i++) {
-        struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-        if (watched[i] == SIGINT)
-            sa.sa_flags = (int)((unsigned)sa.sa_flags | SA_RESETHAND); /* the second Ctrl-C kills */
-        sigemptyset(&sa.sa_mask);
-        if (sigaction(watched[i], &sa, NULL) < 0)
-            return -errno;
-    }
-    return 0;
+    signals.fn = fn;
+    atomic_store(&signals.stopping, false);
+    int rc = pthread_create(&signals.thread, NULL, signal_main, NULL);
+    signals.running = rc == 0;
+    return -rc;
 }
 
 static int linux_start(void *self, int workers, int queue_max)
 {
     signal(SIGPIPE, SIG_IGN);
-    return linux_pool_start(self, workers, queue_max);
+    sigemptyset(&signals.set);
+    sigaddset(&signals.set, SIGINT);
+    sigaddset(&signals.set, SIGTERM);
+    sigaddset(&signals.set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals.set, &signals.old);
+    int rc = linux_pool_start(self, workers, queue_max);
+    if (rc < 0)
+        pthread_sigmask(SIG_SETMASK, &signals.old, NULL);
+    return rc;
 }
 
 static void linux_stop(void *self)
 {
     (void)self;
-    for (size_t i = 0; i < KT_ARRAY_LEN(watched); i++)
-        signal(watched[i], SIG_DFL);
+    if (signals.running) {
+        atomic_store(&signals.stopping, true);
+        pthread_kill(signals.thread, SIGHUP);
+        pthread_join(signals.thread, NULL);
+        signals.running = false;
+    }
     linux_pool_stop();
+    pthread_sigmask(SIG_SETMASK, &signals.old, NULL);
 }
 
 const struct rt_backend rt_backend_linux = {

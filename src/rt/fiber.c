@@ -110,7 +110,7 @@ static void fiber_main(void *arg)
     f->ended = true;
     san_switch_start(&f->san, &l->san, true);
     ctx_switch(&f->sp, l->sp);
-    kt_assert(!"an ended fiber was resumed");
+    kt_assert(false); /* an ended fiber was resumed */
 }
 
 static struct rt_fiber *fiber_take(struct rt_loop *l)

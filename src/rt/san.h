@@ -39,6 +39,10 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+/* TSan counts calls and returns per fiber: a switch in a function of its own would return on the
+ * other side. */
+#define SAN_INLINE inline __attribute__((always_inline))
+
 struct san_ctx {
     const void *stack; /* lowest address; learned at the first switch for a thread's own stack */
     size_t size;
@@ -47,8 +51,8 @@ struct san_ctx {
 };
 
 /* A fiber's stack has been mapped, or is about to be unmapped. */
-static inline void san_stack_born(struct san_ctx *c KT_UNUSED, void *stack KT_UNUSED,
-                                  size_t size KT_UNUSED)
+static SAN_INLINE void san_stack_born(struct san_ctx *c KT_UNUSED, void *stack KT_UNUSED,
+                                      size_t size KT_UNUSED)
 {
     c->stack = stack;
     c->size = size;
@@ -60,7 +64,7 @@ static inline void san_stack_born(struct san_ctx *c KT_UNUSED, void *stack KT_UN
 #endif
 }
 
-static inline void san_stack_gone(struct san_ctx *c KT_UNUSED)
+static SAN_INLINE void san_stack_gone(struct san_ctx *c KT_UNUSED)
 {
 #ifdef KT_ASAN
     __asan_unpoison_memory_region(c->stack, c->size);
@@ -72,23 +76,28 @@ static inline void san_stack_gone(struct san_ctx *c KT_UNUSED)
 }
 
 /* A pooled stack gets a new fiber: frames of the last one, which never returned, are forgotten. */
-static inline void san_stack_reuse(struct san_ctx *c KT_UNUSED, size_t size KT_UNUSED)
+static SAN_INLINE void san_stack_reuse(struct san_ctx *c KT_UNUSED, size_t size KT_UNUSED)
 {
     c->fake_stack = NULL;
 #ifdef KT_ASAN
     __asan_unpoison_memory_region(c->stack, size);
 #endif
+#ifdef KT_TSAN
+    __tsan_destroy_fiber(c->tsan);
+    c->tsan = __tsan_create_fiber(0);
+#endif
 }
 
-static inline void san_thread_init(struct san_ctx *c KT_UNUSED)
+static SAN_INLINE void san_thread_init(struct san_ctx *c KT_UNUSED)
 {
 #ifdef KT_TSAN
     c->tsan = __tsan_get_current_fiber();
 #endif
 }
 
-static inline void san_switch_start(struct san_ctx *from KT_UNUSED,
-                                    const struct san_ctx *to KT_UNUSED, bool from_ends KT_UNUSED)
+static SAN_INLINE void san_switch_start(struct san_ctx *from KT_UNUSED,
+                                        const struct san_ctx *to KT_UNUSED,
+                                        bool from_ends KT_UNUSED)
 {
 #ifdef KT_ASAN
     __sanitizer_start_switch_fiber(from_ends ? NULL : &from->fake_stack, to->stack, to->size);
@@ -100,8 +109,8 @@ static inline void san_switch_start(struct san_ctx *from KT_UNUSED,
 
 /* First thing on the side that was switched to. `came_from` learns its own bounds (threads'
  * stacks). */
-static inline void san_switch_done(struct san_ctx *me KT_UNUSED,
-                                   struct san_ctx *came_from KT_UNUSED)
+static SAN_INLINE void san_switch_done(struct san_ctx *me KT_UNUSED,
+                                       struct san_ctx *came_from KT_UNUSED)
 {
 #ifdef KT_ASAN
     const void *bottom;

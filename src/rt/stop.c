@@ -1,6 +1,6 @@
 /* stop: "please end", from a signal or rt_stop. Once asked it stays asked: every waiter, now or
- * later, returns the first reason. The signal handler only sets an atomic and wakes loop 0, which
- * delivers in its next turn.
+ * later, returns the first reason. The thread that takes signals only sets an atomic and wakes loop
+ * 0, which delivers in its next turn.
  */
 #include "rt/rt_priv.h"
 
