@@ -9,11 +9,12 @@
  */
 #include "rt/rt_priv.h"
 
+#include "base/fault.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
-enum { IOV_BATCH = 1024 };
+enum { IOV_BATCH = 1024, DIRECT_UNIT = 512 };
 
 static int name_check(const char *name)
 {
@@ -168,13 +169,19 @@ static int read_on(struct read_args *a,
         ssize_t n = preadv(be()->self, a->file, &v, 1, a->off + a->done);
         if (n == -EINTR)
             continue;
-        if (n < 0)
-            return (int)n;
-        if (n == 0) {
+        /* A direct read stops at the end of the file, between two alignments. When the file has
+         * grown since, going on from there is refused; what was read is what there was. */
+        if (n == 0 || (n == -EINVAL && a->done % DIRECT_UNIT != 0)) {
             *ret_end = true;
             return 0;
         }
+        if (n < 0)
+            return (int)n;
         a->done += (size_t)n;
+        if (BUG(SHORT_READ_EOF) && (size_t)n < v.iov_len) {
+            *ret_end = true;
+            return 0;
+        }
     }
     return 0;
 }
