@@ -204,12 +204,10 @@ static int scan_generation(const struct kind_scan *k, const struct generation *g
 
 static int scan_volume(struct kind_scan *k, bool *ret_each)
 {
-    uint8_t state = volume_state_of(k->vol);
     *ret_each = false;
-    if (state == VOLUME_DROPPED)
-        return 0;
-    if (state == VOLUME_REFUSED)
-        return err_set(KT_ERR_NOT_HERE, "volume %08x can't be read", volume_vid(k->vol));
+    int may = volume_may_serve(k->vol);
+    if (may < 0)
+        return may == -KT_ERR_NOT_FOUND ? 0 : may;
     int rc = volume_need_index(k->vol, k->deadline_ns);
     if (rc < 0)
         return rc;
@@ -218,6 +216,9 @@ static int scan_volume(struct kind_scan *k, bool *ret_each)
         return 0;
     k->ix = generation_index(g);
     rc = k->ix ? scan_generation(k, g, ret_each) : -KT_ERR_NOT_HERE;
+    if (rc == 0 && volume_state_of(k->vol) == VOLUME_DAMAGED)
+        rc = err_set(KT_ERR_NOT_HERE, "volume %08x is damaged and was not read whole",
+                     volume_vid(k->vol));
     generation_unref(g);
     return rc;
 }

@@ -483,7 +483,9 @@ static int compaction_begin(struct compaction *c)
 {
     if (volume_state_of(c->v) != VOLUME_SEALED)
         return err_set(KT_ERR_CONFLICT, "volume %08x is not sealed", c->v->vid);
-    int rc = volume_need_index(c->v, RT_NEVER);
+    int rc = volume_may_serve(c->v); /* without the dead log an undelete may be overlooked */
+    if (rc == 0)
+        rc = volume_need_index(c->v, RT_NEVER);
     if (rc < 0)
         return rc;
     c->gen = volume_generation(c->v);

@@ -159,8 +159,7 @@ static int loaded_generation(struct volume *v, int64_t deadline_ns, struct gener
     return 0;
 }
 
-/* Whether this volume may answer at all. */
-static int may_serve(const struct volume *v)
+int volume_may_serve(const struct volume *v)
 {
     uint8_t state = volume_state_of(v);
     if (state == VOLUME_DROPPED)
@@ -190,7 +189,7 @@ int volume_read_open(struct volume *v, const struct blobid *id, unsigned flags, 
 {
     struct volume_reader r = {.vol = v};
     struct index_hit hit;
-    int rc = may_serve(v);
+    int rc = volume_may_serve(v);
     if (rc == 0)
         rc = loaded_generation(v, deadline_ns, &r.gen);
     if (rc < 0)

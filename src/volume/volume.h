@@ -161,6 +161,9 @@ int volume_read_open(struct volume *v, const struct blobid *id, unsigned flags, 
 struct slice volume_read_meta(const struct volume_reader *r);
 /* Restricts reading to [from, from + len) of the data; from + len <= data_len. */
 void volume_read_seek(struct volume_reader *r, uint32_t from, uint32_t len);
+/* Whether this volume may answer at all. Errors: NOT_FOUND (dropped), NOT_HERE (refused, or its
+ * disk's dead log can't be trusted, so that nobody knows what is deleted). */
+int volume_may_serve(const struct volume *v) KT_MUST_CHECK;
 /* The next run of verified data, valid until the next call; empty at the end. Errors: CORRUPT, IO.
  */
 int volume_read_next(struct volume_reader *r, struct slice *ret) KT_MUST_CHECK KT_YIELDS;
