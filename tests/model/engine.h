@@ -21,12 +21,15 @@ int engine_open(const struct engine_options *opt, struct engine **ret) KT_MUST_C
 void engine_close(struct engine *e);
 const struct store_api *engine_api(struct engine *e);
 
-/* Each picks by `pick` among what there is; 0 when there was nothing to do. */
+/* Each picks by `pick` among the volumes it fits; 0 when there was nothing to do. */
 int engine_seal(struct engine *e, uint64_t pick);
 int engine_compact(struct engine *e, uint64_t pick);
-int engine_scrub(struct engine *e, uint64_t pick);
-int engine_fold(struct engine *e, uint64_t pick);
-/* Name of a file that lies on disk `pick` for flipping bits: "/d0". */
+struct engine_findings {
+    uint32_t n;
+    char first[200];
+};
+int engine_scrub(struct engine *e, uint64_t pick, struct engine_findings *ret);
+/* The directory of disk `disk`: "/d0". */
 void engine_disk_path(int disk, char out[16]);
 
 #endif

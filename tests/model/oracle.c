@@ -66,12 +66,17 @@ void oracle_content(const struct oracle *o, uint32_t number, uint64_t off, uint8
 size_t oracle_meta(const struct oracle *o, uint32_t number, uint8_t out[256])
 {
     uint64_t dice = content_word(o, number, UINT32_MAX);
+    uint32_t expires_s = o->blobs[number].expires_s;
+    size_t len = 0;
+    int rc = 0;
+    if (expires_s != 0)
+        rc = needle_meta_add(out, 256, &len, TAG_EXPIRES, slice_of(&expires_s, 4));
+    kt_assert(rc == 0);
     if (dice % 3 == 0)
-        return 0;
+        return len;
     char name[64];
     int n = snprintf(name, sizeof(name), "blob-%u-of-%llu", number, (unsigned long long)o->seed);
-    size_t len = 0;
-    int rc = needle_meta_add(out, 256, &len, TAG_NAME, slice_of(name, (size_t)n));
+    rc = needle_meta_add(out, 256, &len, TAG_NAME, slice_of(name, (size_t)n));
     kt_assert(rc == 0);
     if (dice % 3 == 1) {
         rc = needle_meta_add(out, 256, &len, TAG_CONTENT_TYPE, SLICE_LIT("image/svg+xml"));

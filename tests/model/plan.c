@@ -8,14 +8,14 @@
 
 static const char *const op_names[OP_KIND_COUNT] = {
     "put",   "put-many", "get",     "range", "delete", "undelete",    "get-dead",   "wrong",
-    "sleep", "seal",     "compact", "scrub", "fold",   "drop-bucket", "break-disk",
+    "sleep", "seal",     "compact", "scrub",   "drop-bucket", "break-disk",
 };
 static const char *const class_names[CLASS_COUNT] = {
     "cut",   "kill", "sync-eio", "write-eio", "read-eio", "short",
     "stall", "full", "rot",      "reorder",   "broken",
 };
 /* Shares of each kind of operation. */
-static const uint8_t weights[OP_KIND_COUNT] = {32, 4, 18, 6, 14, 5, 2, 5, 4, 2, 4, 1, 2, 1, 0};
+static const uint8_t weights[OP_KIND_COUNT] = {32, 4, 18, 6, 14, 5, 2, 5, 4, 2, 5, 1, 1, 0};
 
 const char *op_name(enum op_kind k)
 {
@@ -54,7 +54,7 @@ void plan_apply_classes(struct plan *p)
     p->sim.short_read_ppm = p->sim.short_write_ppm = c & CLASS_SHORT ? 100000 : 0;
     p->sim.stall_ppm = c & CLASS_STALL ? 5000 : 0;
     p->sim.dir_reorder = (c & CLASS_REORDER) != 0;
-    p->sim.capacity_bytes = c & CLASS_FULL ? KIB(700) : MIB(64);
+    p->sim.capacity_bytes = c & CLASS_FULL ? KIB(600 + p->seed % 7 * 300) : MIB(64);
 }
 
 static void make_lives(struct plan *p, struct rand_state *r)
@@ -79,16 +79,14 @@ void plan_make(struct plan *p, uint64_t seed, uint32_t only)
     memset(p, 0, sizeof(*p));
     p->seed = seed;
     rand_init(&r, seed);
-    p->plain = true;
     choose_classes(p, &r, only);
     plan_apply_classes(p);
     p->sim.cold_ppm = rand_below(&r, 2) ? 300000 : 0;
     p->engine.disks = rand_below(&r, 3) ? 1 : 2;
     p->engine.volume_limit_bytes = KIB(limits_kib[rand_below(&r, 6)]);
-    p->engine.dead_fold_bytes = rand_below(&r, 2) ? 512 + rand_below(&r, 2000) : 0;
+    p->engine.dead_fold_bytes = rand_below(&r, 2) ? 4096 + 32 + rand_below(&r, 1000) : 0;
     p->engine.undelete_window_s = 1 + (uint32_t)rand_below(&r, 60);
     p->engine.idle_mark_ms = 20 + (uint32_t)rand_below(&r, 1000);
-    p->engine.background = rand_below(&r, 2) == 0;
     p->fibers = 1 + (int)rand_below(&r, PLAN_FIBERS_MAX);
     make_lives(p, &r);
     p->nops = 20 + (uint32_t)rand_below(&r, rand_below(&r, 3) ? 200 : PLAN_OPS_MAX - 20);
@@ -111,10 +109,10 @@ void plan_print(const struct plan *p)
         if (p->classes & (1u << i))
             printf(" %s", class_names[i]);
     }
-    printf("; %d disks, volumes of %llu, fold %llu, window %u s, mark %u ms, background %d\n",
+    printf("; %d disks, volumes of %llu, fold %llu, window %u s, mark %u ms\n",
            p->engine.disks, (unsigned long long)p->engine.volume_limit_bytes,
            (unsigned long long)p->engine.dead_fold_bytes, p->engine.undelete_window_s,
-           p->engine.idle_mark_ms, p->engine.background);
+           p->engine.idle_mark_ms);
     for (int l = 0; l < p->nlives; l++) {
         if (p->lives[l].off)
             continue;

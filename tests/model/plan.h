@@ -34,7 +34,6 @@ enum op_kind {
     OP_SEAL,
     OP_COMPACT,
     OP_SCRUB,
-    OP_FOLD,
     OP_DROP_BUCKET,
     OP_BREAK,
     OP_KIND_COUNT

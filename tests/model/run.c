@@ -25,6 +25,7 @@ struct run {
     bool quiet;  /* the last life: no faults, everything must answer */
     bool broken; /* a disk was broken in this life */
     bool rotten;
+    bool bucket_dropped; /* bucket 3 */
 };
 struct actor {
     struct run *r;
@@ -158,6 +159,7 @@ static void fill_put(struct run *r, uint64_t dice, uint8_t *data, struct put_buf
 {
     struct blob *b = oracle_new(&r->o, pick_size(dice));
     b->bucket = (uint32_t)(dice >> 40) % 4;
+    b->droppable = r->bucket_dropped && b->bucket == 3;
     uint64_t wall_s = (uint64_t)(rt_wall_ns() / NS_PER_SEC);
     if (!r->p->plain && (dice >> 44) % 10 == 0)
         b->expires_s = (uint32_t)(wall_s + 1 + (dice >> 50) % 200);
@@ -185,7 +187,7 @@ static void put_ended(struct run *r, const struct store_put *put, int rc, const 
     uint32_t number = (uint32_t)(put->version - 1);
     note(r, "put", number, rc);
     oracle_put_done(&r->o, number, rc, id, alive(r));
-    if (rc < 0 && alive(r) && r->quiet && rc != -KT_ERR_NO_SPACE)
+    if (rc < 0 && alive(r) && r->quiet && !r->rotten && rc != -KT_ERR_NO_SPACE)
         oracle_violation(&r->o, &r->o.c.other, "put %u fails without a fault: %s", number,
                          err_text(rc));
 }
@@ -290,6 +292,7 @@ static void do_drop_bucket(struct run *r, uint64_t dice)
     if (dice % 4 != 0)
         return;
     api->drop_bucket(api->self, 3);
+    r->bucket_dropped = true;
     for (uint32_t i = 0; i < r->o.n; i++)
         r->o.blobs[i].droppable |= r->o.blobs[i].bucket == 3;
 }
@@ -314,6 +317,7 @@ static uint32_t pick_blob(const struct run *r, uint64_t dice)
 static void do_maintenance(struct run *r, const struct op *op)
 {
     int rc = 0;
+    struct engine_findings findings = {0};
     char path[16];
     switch (op->kind) {
     case OP_SLEEP:
@@ -327,10 +331,9 @@ static void do_maintenance(struct run *r, const struct op *op)
         rc = engine_compact(r->e, op->dice);
         break;
     case OP_SCRUB:
-        rc = engine_scrub(r->e, op->dice);
-        break;
-    case OP_FOLD:
-        rc = engine_fold(r->e, op->dice);
+        rc = engine_scrub(r->e, op->dice, &findings);
+        if (findings.n > 0 && alive(r) && !r->rotten && !r->broken && r->p->classes == 0)
+            oracle_violation(&r->o, &r->o.c.corrupt, "scrub finds damage: %s", findings.first);
         break;
     case OP_BREAK:
         engine_disk_path((int)(op->dice % (uint64_t)r->p->engine.disks), path);
@@ -458,6 +461,8 @@ static int life_main(void *arg)
             oracle_violation(&r->o, &r->o.c.other, "the store does not open: %s", err_text(rc));
         return 0;
     }
+    if (r->bucket_dropped)
+        engine_api(r->e)->drop_bucket(engine_api(r->e)->self, 3);
     if (alive(r))
         audit(r, true);
     if (r->life < r->p->nlives && r->p->lives[r->life].arm_late)
