@@ -226,7 +226,8 @@ class Tidy:
         """Each error code, fault point, planted bug and metric is used by the program and by a test."""
         src = "\n".join(t for p, t in self.code.items() if p.startswith("src/"))
         tests = "\n".join(t for p, t in self.files.items() if p.startswith("tests/") or p == "tools/run-tests.py")
-        words_src, words_tests = set(re.findall(r"\w+", src)), set(re.findall(r"\w+", tests))
+        words_src, words_tests = set(re.findall(r"\w+", src)), set(re.findall(r"\w+", re.sub(r"\\[nrt]", " ", tests)))
+        exposed = dict(re.findall(r'^METRIC\((\w+), "(\w+)"', self.files.get("src/obs/metric_list.h", ""), re.M))
         faults = set(re.findall(r"\bFAULT\((\w+)\)", src))
         bugs = set(re.findall(r"\bBUG\((\w+)\)", src))
         for path, macro, used, tested in (
@@ -237,7 +238,7 @@ class Tidy:
                 ("src/base/fault_list.h", "PLANTED_BUG", lambda n: n in bugs,
                  lambda n: f"BUG_{n}" in words_tests or n.lower() in words_tests),
                 ("src/obs/metric_list.h", "METRIC", lambda n: f"METRIC_{n}" in words_src,
-                 lambda n: f"METRIC_{n}" in words_tests)):
+                 lambda n: f"METRIC_{n}" in words_tests or exposed.get(n) in words_tests)):
             for n, row in enumerate(self.files.get(path, "").splitlines(), 1):
                 m = re.match(macro + r"\((\w+)", row)
                 if not m:

@@ -59,6 +59,12 @@ static void set_server(const struct http_server *server)
                (int64_t)s.conns_parked);
     metric_set(METRIC_HTTP_CONNECTIONS, METRIC_L(metric_label(DIM_CONN, SLICE_LIT("active"))),
                (int64_t)(s.conns - s.conns_parked));
+    metric_total(METRIC_HTTP_REJECTED, METRIC_L(metric_label(DIM_REASON, SLICE_LIT("connections"))),
+                 s.rejected_busy);
+    metric_total(METRIC_HTTP_REJECTED, METRIC_L(metric_label(DIM_REASON, SLICE_LIT("framing"))),
+                 s.rejected_proto);
+    metric_total(METRIC_HTTP_REJECTED, METRIC_L(metric_label(DIM_REASON, SLICE_LIT("timeout"))),
+                 s.timeouts);
     metric_set(METRIC_HTTP_BUDGET, METRIC_NO_LABELS, (int64_t)http_budget_used());
 }
 
@@ -75,6 +81,7 @@ static void set_states(const struct gateway *gw)
     set_server(atomic_load(&gw->server));
     rt_stats(&rs);
     metric_set(METRIC_FIBERS, METRIC_NO_LABELS, (int64_t)rs.fibers);
+    metric_total(METRIC_OFFLOADS, METRIC_NO_LABELS, rs.offloads);
     metric_set(METRIC_OFFLOAD_QUEUE, METRIC_NO_LABELS, (int64_t)rs.offload_queue);
     metric_set(METRIC_STACK_HIGH_WATER, METRIC_NO_LABELS, (int64_t)rs.stack_high_water);
     metric_set(METRIC_START_TIME, METRIC_NO_LABELS, gw->started_s);

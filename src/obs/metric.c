@@ -182,13 +182,22 @@ void metric_shift(enum metric_id id, struct metric_labels labels, int64_t by)
     bump(cell, cell, (uint64_t)by);
 }
 
-void metric_set(enum metric_id id, struct metric_labels labels, int64_t value)
+static void overwrite(uint32_t cell, uint64_t value)
 {
-    uint32_t cell = cell_of(id, GAUGE, labels);
     touch(cell);
     for (uint32_t s = 1; s < SHARDS; s++)
         atomic_store_explicit(&cells[s][cell], 0, memory_order_relaxed);
-    atomic_store_explicit(&cells[0][cell], (uint64_t)value, memory_order_relaxed);
+    atomic_store_explicit(&cells[0][cell], value, memory_order_relaxed);
+}
+
+void metric_total(enum metric_id id, struct metric_labels labels, uint64_t total)
+{
+    overwrite(cell_of(id, COUNTER, labels), total);
+}
+
+void metric_set(enum metric_id id, struct metric_labels labels, int64_t value)
+{
+    overwrite(cell_of(id, GAUGE, labels), (uint64_t)value);
 }
 
 void metric_observe_ns(enum metric_id id, struct metric_labels labels, int64_t ns)

@@ -55,6 +55,8 @@ uint8_t metric_code(int status);
 
 /* Counters. */
 void metric_add(enum metric_id id, struct metric_labels labels, uint64_t n);
+/* Sets a counter to a total that is kept elsewhere; it may only grow. */
+void metric_total(enum metric_id id, struct metric_labels labels, uint64_t total);
 /* Gauges: the present value, or a change of it. */
 void metric_set(enum metric_id id, struct metric_labels labels, int64_t value);
 void metric_shift(enum metric_id id, struct metric_labels labels, int64_t by);

@@ -23,6 +23,7 @@
 #include "base/checked.h"
 #include "base/enc.h"
 #include "base/fault.h"
+#include "obs/metric.h"
 #include <inttypes.h>
 
 enum append_stage { APPEND_NEW, APPEND_QUEUED, APPEND_TAKEN, APPEND_DONE };
@@ -385,6 +386,10 @@ static void group_publish(struct volume_writer *w, const struct group *g)
     atomic_fetch_add_explicit(&v->groups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&v->group_needles, g->count, memory_order_relaxed);
     disk_note_written(v->disk, g->bytes);
+    metric_add(METRIC_STORE_GROUPS, METRIC_L(v->disk->metric), 1);
+    metric_add(METRIC_STORE_GROUP_NEEDLES, METRIC_L(v->disk->metric), g->count);
+    metric_add(METRIC_STORE_NEEDLE_BYTES,
+               METRIC_L(metric_label(DIM_OP, SLICE_LIT("write")), v->disk->metric), g->bytes);
     w->marked = false;
 }
 
@@ -392,9 +397,13 @@ static void group_publish(struct volume_writer *w, const struct group *g)
 static int log_write(struct volume_writer *w, struct iovec *iov, int n)
 {
     bool sync = !w->vol->disk->opt.no_sync && !BUG(SKIP_FSYNC) && !BUG(ACK_BEFORE_SYNC);
+    int64_t start_ns = rt_now_ns();
     int rc = rt_file_pwritev_sync(w->gen->file, iov, n, w->end, sync);
     if (rc < 0 && BUG(RETRY_FSYNC))
         rc = rt_file_datasync(w->gen->file);
+    metric_observe_ns(METRIC_STORE_DISK_TIME,
+                      METRIC_L(metric_label(DIM_OP, SLICE_LIT("sync")), w->vol->disk->metric),
+                      rt_now_ns() - start_ns);
     return rc;
 }
 

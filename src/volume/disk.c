@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/enc.h"
 #include "base/fault.h"
+#include "obs/metric.h"
 #include "volume/volume_priv.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -550,6 +551,7 @@ static struct disk *disk_new(const char *path, const struct disk_options *opt)
     d->magic = DISK_MAGIC;
     snprintf(d->path, sizeof(d->path), "%s", path);
     d->opt = *opt;
+    d->metric = metric_label(DIM_DISK, slice_str(path));
     apply_defaults(&d->opt);
     d->dir = d->lock_file = d->dead.file = -1;
     atomic_init(&d->state, DISK_OK);

@@ -149,6 +149,7 @@ struct disk {
     uint32_t magic;
     char path[256];
     struct disk_options opt;
+    uint8_t metric; /* its number as a metric label */
     struct disk_label label;
     int dir, lock_file;
     _Atomic uint8_t state;

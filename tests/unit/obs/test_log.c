@@ -217,12 +217,14 @@ static void a_full_ring_drops_and_says_so(void **state)
 {
     (void)state;
     uint64_t before = log_dropped(), counted = metric_value(METRIC_LOG_DROPPED, METRIC_NO_LABELS);
+    uint64_t lines = metric_value(METRIC_LOG_LINES, METRIC_L(LOG_INFO));
     start(LOG_LOGFMT);
     log_hold(true);
     for (int i = 0; i < LOG_RING_LINES + 50; i++)
         log_access("http", "filler", LOG_I64("n", i));
     assert_true(log_dropped() - before == 50);
     assert_true(metric_value(METRIC_LOG_DROPPED, METRIC_NO_LABELS) - counted == 50);
+    assert_true(metric_value(METRIC_LOG_LINES, METRIC_L(LOG_INFO)) - lines == LOG_RING_LINES + 50);
     log_hold(false);
     log_stop();
     assert_int_equal(count_of("msg=filler"), LOG_RING_LINES);

@@ -37,6 +37,9 @@ static void counters_and_gauges(void **state)
     metric_shift(METRIC_HTTP_INFLIGHT, METRIC_L(get), -3);
     metric_shift(METRIC_FIBERS, METRIC_NO_LABELS, 9);
     metric_set(METRIC_FIBERS, METRIC_NO_LABELS, 4);
+    metric_total(METRIC_OFFLOADS, METRIC_NO_LABELS, 70);
+    metric_total(METRIC_OFFLOADS, METRIC_NO_LABELS, 77);
+    assert_int_equal(metric_value(METRIC_OFFLOADS, METRIC_NO_LABELS), 77);
     assert_int_equal(metric_value(METRIC_HTTP_REQUESTS, l), 5);
     char *text = render(&out);
     assert_non_null(

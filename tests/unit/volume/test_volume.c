@@ -3,6 +3,7 @@
 #include "volume_test.h"
 
 #include "base/crc32c.h"
+#include "obs/metric.h"
 
 static char dir[64];
 
@@ -197,6 +198,11 @@ static int crowd(void *arg)
     CHECK_EQ(st.group_needles, CROWD);
     CHECK(st.groups < CROWD / 2);
     CHECK_EQ(st.needles, CROWD);
+    struct metric_labels disk = METRIC_L(metric_label(DIM_DISK, slice_str(dir)));
+    CHECK_EQ(metric_value(METRIC_STORE_GROUPS, disk), st.groups);
+    CHECK_EQ(metric_value(METRIC_STORE_GROUP_NEEDLES, disk), CROWD);
+    uint8_t op_write = metric_label(DIM_OP, SLICE_LIT("write"));
+    CHECK(metric_value(METRIC_STORE_NEEDLE_BYTES, METRIC_L(op_write, disk.value[0])) > CROWD * 500);
     drain_pool(d);
     return 0;
 }
