@@ -610,7 +610,8 @@ int compact_last_expiry(struct volume *v, struct work *w, uint32_t *ret_last_s)
                    generation_length(g), 0);
     while (rc >= 0 && !forever && (rc = scan_next(&s, &n, &bytes)) > 0) {
         uint32_t at = expires_s(slice_sub(bytes, NEEDLE_HEADER, n.meta_len));
-        bool counts = n.kind != NEEDLE_MARK && index_find(ix, n.seq, &hit) && !hit.dead;
+        /* dead ones count: they may be undeleted yet */
+        bool counts = n.kind != NEEDLE_MARK && index_find(ix, n.seq, &hit);
         forever = counts && at == 0;
         last = counts ? KT_MAX(last, at) : last;
         rc = work_step(w, needle_size(n.data_len, n.meta_len));

@@ -55,8 +55,9 @@ int compact_run(struct volume *v, const struct compact_options *opt, struct work
 int compact_resume(struct volume *v, struct work *w,
                    struct compact_result *ret) KT_MUST_CHECK KT_YIELDS;
 
-/* How long the volume's data lives: *ret_last_s is the latest expiry of any live needle (Unix
- * seconds), 0 when one of them never expires. Reads all headers. Errors: CORRUPT, IO, CANCELED. */
+/* How long the volume's data lives: *ret_last_s is the latest expiry of any needle, live or dead
+ * (Unix seconds), 0 when one of them never expires. Reads all headers. Errors: CORRUPT, IO,
+ * CANCELED. */
 int compact_last_expiry(struct volume *v, struct work *w,
                         uint32_t *ret_last_s) KT_MUST_CHECK KT_YIELDS;
 
