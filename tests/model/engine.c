@@ -1,4 +1,5 @@
-/* engine: see engine.h. Opens src/store, and reaches through it to seal, compact and scrub on demand. */
+/* engine: see engine.h. Opens src/store, and reaches through it to seal, compact and scrub on
+ * demand. */
 #include "tests/model/engine.h"
 
 #include "base/buf.h"
@@ -22,7 +23,7 @@ void engine_disk_path(int disk, char out[16])
     snprintf(out, 16, "/d%d", disk);
 }
 
-static int resume_jobs(struct engine *e);
+static void resume_jobs(struct engine *e);
 
 int engine_open(const struct engine_options *opt, struct engine **ret)
 {
@@ -41,15 +42,17 @@ int engine_open(const struct engine_options *opt, struct engine **ret)
         .dead_fold_bytes = opt->dead_fold_bytes,
         .undelete_window_s = opt->undelete_window_s,
         .idle_mark_ms = opt->idle_mark_ms,
+        .garbage_percent = 10,
+        .scrub_period_s = 40,
+        .no_jobs = !opt->background,
     };
     int rc = store_open(&o, &e->store);
     if (rc < 0) {
         mem_free(e);
         return rc;
     }
-    rc = resume_jobs(e);
-    if (rc < 0)
-        fprintf(stderr, "a job could not be resumed: %s\n", err_text(rc));
+    if (!opt->background)
+        resume_jobs(e);
     *ret = e;
     return 0;
 }
@@ -122,7 +125,7 @@ static bool removed(void *arg, uint32_t bucket)
 int engine_compact(struct engine *e, uint64_t pick)
 {
     struct volume *v = pick_volume(e, pick, is_sealed);
-    if (!v || e->compacting)
+    if (!v || e->compacting || e->opt.background)
         return 0;
     struct work w = {0};
     struct compact_result res;
@@ -138,19 +141,17 @@ int engine_compact(struct engine *e, uint64_t pick)
     return rc;
 }
 
-static int resume_jobs(struct engine *e)
+/* What a crash interrupted; a failure leaves the volume as it was. */
+static void resume_jobs(struct engine *e)
 {
-    int first = 0;
     for (int i = 0; i < e->store->ndisks; i++) {
         struct disk *d = e->store->disks[i].disk;
         for (uint32_t k = 0; k < disk_volume_count(d); k++) {
             struct work w = {0};
             struct compact_result res;
-            int rc = compact_resume(disk_volume_at(d, k), &w, &res);
-            first = first < 0 ? first : rc;
+            (void)!compact_resume(disk_volume_at(d, k), &w, &res);
         }
     }
-    return first;
 }
 
 static void found(void *arg, const struct scrub_finding *f)
@@ -164,7 +165,7 @@ int engine_scrub(struct engine *e, uint64_t pick, struct engine_findings *ret)
 {
     struct volume *v = pick_volume(e, pick, is_served);
     *ret = (struct engine_findings){0};
-    if (!v || e->scrubbing)
+    if (!v || e->scrubbing || e->opt.background)
         return 0;
     struct work w = {0};
     struct scrub_result res;

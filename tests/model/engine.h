@@ -13,7 +13,7 @@ struct engine_options {
     uint64_t dead_fold_bytes;
     uint32_t undelete_window_s;
     uint32_t idle_mark_ms;
-    bool background; /* compaction and scrub run by themselves */
+    bool background; /* the store compacts and scrubs by itself; not on demand then */
 };
 
 /* On a fiber. */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 static const char *const op_names[OP_KIND_COUNT] = {
-    "put",   "put-many", "get",     "range", "delete", "undelete",    "get-dead",   "wrong",
-    "sleep", "seal",     "compact", "scrub",   "drop-bucket", "break-disk",
+    "put",   "put-many", "get",  "range",   "delete", "undelete",    "get-dead",
+    "wrong", "sleep",    "seal", "compact", "scrub",  "drop-bucket", "break-disk",
 };
 static const char *const class_names[CLASS_COUNT] = {
     "cut",   "kill", "sync-eio", "write-eio", "read-eio", "short",
@@ -36,7 +36,7 @@ static enum op_kind pick_kind(struct rand_state *r)
 
 static void choose_classes(struct plan *p, struct rand_state *r, uint32_t only)
 {
-    static const uint8_t percent[CLASS_COUNT] = {60, 40, 20, 10, 8, 30, 10, 12, 8, 50, 5};
+    static const uint8_t percent[CLASS_COUNT] = {60, 40, 20, 10, 8, 30, 10, 12, 10, 50, 5};
     for (int i = 0; i < CLASS_COUNT; i++) {
         if (rand_below(r, 100) < percent[i])
             p->classes |= 1u << i;
@@ -68,6 +68,7 @@ static void make_lives(struct plan *p, struct rand_state *r)
         l->fault = !cut               ? SIM_FAULT_KILL_AFTER
                    : rand_below(r, 3) ? SIM_FAULT_CUT_AFTER
                                       : SIM_FAULT_CUT_BEFORE;
+        l->power_off = (p->classes & CLASS_CUT) && rand_below(r, 2) == 0;
         l->nth = 1 + rand_below(r, rand_below(r, 4) ? 150 : 20);
     }
 }
@@ -87,6 +88,7 @@ void plan_make(struct plan *p, uint64_t seed, uint32_t only)
     p->engine.dead_fold_bytes = rand_below(&r, 2) ? 4096 + 32 + rand_below(&r, 1000) : 0;
     p->engine.undelete_window_s = 1 + (uint32_t)rand_below(&r, 60);
     p->engine.idle_mark_ms = 20 + (uint32_t)rand_below(&r, 1000);
+    p->engine.background = rand_below(&r, 3) == 0;
     p->fibers = 1 + (int)rand_below(&r, PLAN_FIBERS_MAX);
     make_lives(p, &r);
     p->nops = 20 + (uint32_t)rand_below(&r, rand_below(&r, 3) ? 200 : PLAN_OPS_MAX - 20);
@@ -109,10 +111,10 @@ void plan_print(const struct plan *p)
         if (p->classes & (1u << i))
             printf(" %s", class_names[i]);
     }
-    printf("; %d disks, volumes of %llu, fold %llu, window %u s, mark %u ms\n",
-           p->engine.disks, (unsigned long long)p->engine.volume_limit_bytes,
+    printf("; %d disks, volumes of %llu, fold %llu, window %u s, mark %u ms%s\n", p->engine.disks,
+           (unsigned long long)p->engine.volume_limit_bytes,
            (unsigned long long)p->engine.dead_fold_bytes, p->engine.undelete_window_s,
-           p->engine.idle_mark_ms);
+           p->engine.idle_mark_ms, p->engine.background ? ", background jobs" : "");
     for (int l = 0; l < p->nlives; l++) {
         if (p->lives[l].off)
             continue;

@@ -52,6 +52,7 @@ struct life {
     enum sim_fault fault; /* for END_NTH_CALL */
     uint64_t nth;         /* persisting call of this life */
     bool arm_late;        /* count from the first operation, not from the open */
+    bool power_off;       /* the power goes right after a clean close */
     bool off;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "format/superblock.h"
 #include "rt/rt.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,10 @@ struct run {
     int life;
     bool quiet;  /* the last life: no faults, everything must answer */
     bool broken; /* a disk was broken in this life */
+    bool closed; /* the store was closed, so nothing of it may be open */
     bool rotten;
     bool bucket_dropped; /* bucket 3 */
+    vid_t sealed_vid;    /* a volume that is sealed */
 };
 struct actor {
     struct run *r;
@@ -101,8 +104,11 @@ static int get_blob(struct run *r, uint32_t number, unsigned flags, uint64_t dic
     int rc = api->open(api->self, &id, flags, rt_after_ms(OP_DEADLINE_MS), &rd);
     if (rc < 0)
         return rc;
-    if (rd.info.data_len != size || !meta_right(r, number, rd.meta_view)) {
-        oracle_wrong_bytes(&r->o, number, "size or meta");
+    const struct needle_info *n = &rd.info;
+    if (n->data_len != size || n->version != number + 1 || n->kind != NEEDLE_DATA ||
+        n->seq != id.seq || n->bucket != r->o.blobs[number].bucket || n->cookie != id.cookie ||
+        !meta_right(r, number, rd.meta_view)) {
+        oracle_wrong_bytes(&r->o, number, "header or meta");
     } else {
         if (range && size > 0) {
             from = dice % size;
@@ -297,21 +303,28 @@ static void do_drop_bucket(struct run *r, uint64_t dice)
         r->o.blobs[i].droppable |= r->o.blobs[i].bucket == 3;
 }
 
-/* A blob whose id is known, or UINT32_MAX. Recent ones are likelier. */
-static uint32_t pick_blob(const struct run *r, uint64_t dice)
+/* A blob whose id is known, or UINT32_MAX. Recent ones are likelier, and mostly those that the
+ * operation suits: live ones to delete, deleted ones to undelete. */
+static uint32_t pick_blob(const struct run *r, enum op_kind kind, uint64_t dice)
 {
     uint32_t n = r->o.n;
     if (n == 0)
         return UINT32_MAX;
-    uint32_t start = (uint32_t)(dice % n);
+    uint8_t want = kind == OP_DELETE ? LIVE : kind == OP_UNDELETE || kind == OP_GET_DEAD ? DEAD : 0;
+    if ((dice >> 56) % 8 == 0)
+        want = 0;
+    uint32_t start = (uint32_t)(dice % n), any = UINT32_MAX;
     if (dice >> 63)
         start = n - 1 - (uint32_t)(dice % KT_MIN(n, 8u));
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t number = (start + i) % n;
-        if (r->o.blobs[number].has_id)
-            return number;
+        const struct blob *b = &r->o.blobs[(start + i) % n];
+        if (!b->has_id)
+            continue;
+        if (want == 0 || (b->may == want && b->mutating == 0))
+            return b->number;
+        any = any == UINT32_MAX ? b->number : any;
     }
-    return UINT32_MAX;
+    return any;
 }
 
 static void do_maintenance(struct run *r, const struct op *op)
@@ -349,7 +362,7 @@ static void do_maintenance(struct run *r, const struct op *op)
 static void do_op(struct actor *a, const struct op *op)
 {
     struct run *r = a->r;
-    uint32_t number = pick_blob(r, op->dice);
+    uint32_t number = pick_blob(r, op->kind, op->dice);
     r->o.c.ops++;
     if (op->kind == OP_PUT)
         do_put(a, op->dice);
@@ -429,8 +442,12 @@ static void audit(struct run *r, bool settle)
 static void count_store(void *arg, const struct store_volume_stat *st)
 {
     struct run *r = arg;
+    if (st->state == VOLUME_SEALED)
+        r->sealed_vid = st->vid;
+    if (!r->quiet)
+        return;
     r->o.c.compactions += st->generation;
-    r->o.c.rollovers += st->state != 1;
+    r->o.c.rollovers += st->state != VOLUME_OPEN;
 }
 
 /* A store that survived must work. */
@@ -481,8 +498,9 @@ static int life_main(void *arg)
     if (alive(r))
         audit(r, false);
     const struct store_walk walk = {.arg = r, .volume = count_store};
-    if (r->quiet)
+    if (alive(r))
         engine_api(r->e)->walk(engine_api(r->e)->self, &walk);
+    r->closed = alive(r);
     engine_close(r->e);
     r->e = NULL;
     return 0;
@@ -495,7 +513,7 @@ static void restart(struct run *r)
     else if (sim_state(r->s) == SIM_KILLED)
         r->o.c.kills++;
     r->o.c.restarts++;
-    if (sim_state(r->s) == SIM_RUNNING && sim_open_handles(r->s) > 0 && !r->broken)
+    if (r->closed && sim_open_handles(r->s) > 0)
         oracle_violation(&r->o, &r->o.c.other, "a clean close leaves %u handles open",
                          sim_open_handles(r->s));
     sim_restart(r->s);
@@ -504,7 +522,7 @@ static void restart(struct run *r)
         engine_disk_path(d, path);
         sim_disk_break(r->s, path, false);
     }
-    r->broken = false;
+    r->broken = r->closed = false;
     oracle_crashed(&r->o);
 }
 
@@ -520,7 +538,19 @@ static void collect_name(void *arg, const char *name)
         snprintf(v->names[v->n++], 64, "%s", name);
 }
 
-/* One bit somewhere on a disk, after a clean close. */
+static void mark_damaged(struct run *r, const char *name)
+{
+    vid_t vid = (vid_t)strtoul(name, NULL, 16);
+    bool of_volume = strchr(name, '.') == name + 8;
+    r->rotten = true;
+    r->o.forgiving = true;
+    for (uint32_t i = 0; i < r->o.n; i++)
+        r->o.blobs[i].damaged |= !of_volume || r->o.blobs[i].id.vid == vid;
+}
+
+/* Damage after a clean close. One bit anywhere; or several bits in one log, its last needle (a
+ * mark, which vouches for all before it) left alone; or the end of a sealed log and its index gone.
+ */
 static void rot(struct run *r)
 {
     char path[16];
@@ -532,18 +562,25 @@ static void rot(struct run *r)
         return;
     const char *name = v.names[sim_rand_below(r->s, (uint64_t)v.n)];
     int64_t size = sim_file_size(r->s, path, name);
+    bool log = strcmp(name + strlen(name) - 3, "vol") == 0 && size > 12288 + 100;
     if (size <= 0)
         return;
-    uint64_t off = sim_rand_below(r->s, (uint64_t)size);
-    sim_file_flip_bit(r->s, path, name, off, (unsigned)sim_rand_below(r->s, 8));
-    r->rotten = true;
-    r->o.forgiving = true;
+    mark_damaged(r, name);
     vid_t vid = (vid_t)strtoul(name, NULL, 16);
-    bool of_volume = strchr(name, '.') == name + 8;
-    for (uint32_t i = 0; i < r->o.n; i++)
-        r->o.blobs[i].damaged |= !of_volume || r->o.blobs[i].id.vid == vid;
-    if (getenv("KITTEN_MODEL_VERBOSE") != NULL)
-        printf("rot: %s/%s at %llu\n", path, name, (unsigned long long)off);
+    if (log && vid == r->sealed_vid && sim_rand_below(r->s, 3) == 0) {
+        char idx[32];
+        snprintf(idx, sizeof(idx), "%08x.idx", vid);
+        sim_file_remove(r->s, path, idx);
+        sim_file_resize(r->s, path, name, 12288 + sim_rand_below(r->s, (uint64_t)size - 12288));
+        return;
+    }
+    uint64_t from = log ? 12288 : 0, to = log ? (uint64_t)size - 48 : (uint64_t)size;
+    for (uint64_t n = log ? 1 + sim_rand_below(r->s, 12) : 1; n > 0; n--) {
+        uint64_t off = from + sim_rand_below(r->s, to - from);
+        sim_file_flip_bit(r->s, path, name, off, (unsigned)sim_rand_below(r->s, 8));
+        if (getenv("KITTEN_MODEL_VERBOSE") != NULL)
+            printf("rot: %s/%s at %llu\n", path, name, (unsigned long long)off);
+    }
 }
 
 static void quiet_options(struct sim_options *o)
@@ -588,6 +625,8 @@ void run_plan(const struct plan *p, struct run_result *ret)
         ret->calls[i] = sim_calls(r.s);
         ret->fired[i] = sim_fired(r.s);
         bool clean = sim_state(r.s) == SIM_RUNNING;
+        if (clean && l->power_off)
+            sim_cut(r.s, SIM_POWER_CUT); /* all that was acknowledged is synced */
         restart(&r);
         if ((p->classes & CLASS_ROT) && clean && !r.rotten && i > 0)
             rot(&r);

@@ -39,7 +39,7 @@ static const struct scenario scenarios[] = {
     {.name = "fold",
      .prepare = {{OP_PUT, 12}, {OP_DELETE, 8}},
      .watched = {{OP_DELETE, 3}, {OP_UNDELETE, 2}},
-     .fold_bytes = 4096 + 32 * 9},
+     .fold_bytes = 4096 + 32 * 4},
     {.name = "rollover",
      .prepare = {{OP_PUT, 6}},
      .watched = {{OP_SEAL, 1}, {OP_PUT, 16}, {OP_SLEEP, 1}},
@@ -74,7 +74,7 @@ static struct {
     int jobs;
     uint64_t variants, stop_after, one;
     const char *only;
-} opt = {.jobs = 2, .variants = 3};
+} opt = {.jobs = 2, .variants = 4};
 
 static void add_steps(struct plan *p, const struct step *steps, int life, uint64_t *dice)
 {
