@@ -27,7 +27,7 @@ BUILDS = {
     "build-test": ("gcc", ["-Dfaults=true"]),
     "build-clang": ("clang", ["-Dfaults=true"]),
     "build-asan": ("clang", ["-Dfaults=true", "-Dfuzz=true", "-Db_sanitize=address,undefined",
-                             "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all,-Wno-frame-larger-than"]),
+                             "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all -Wno-frame-larger-than"]),
     "build-tsan": ("gcc", ["-Dfaults=true", "-Db_sanitize=thread", "-Dc_args=-Wno-frame-larger-than"]),
 }
 
