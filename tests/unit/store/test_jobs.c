@@ -62,7 +62,8 @@ static bool is_dead(uint32_t i)
 static int setup(void *arg)
 {
     struct scene *x = arg;
-    uint8_t data[SIZE], meta[8];
+    static uint8_t data[SIZE];
+    uint8_t meta[8];
     open_store(x);
     for (uint32_t i = 0; i < BLOBS; i++) {
         memset(data, (int)i, sizeof(data));
