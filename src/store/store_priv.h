@@ -59,6 +59,7 @@ struct store {
     struct gate vid_gate; /* guards `file` and its writing */
     struct store_file file;
     bool incomplete;                                /* a directory that belongs to us is missing */
+    bool skipped;                                   /* ids it may have seen; guarded by vid_gate */
     _Atomic uint64_t turn;                          /* of the choice of disks */
     _Atomic uint64_t dropped[BUCKETS_TRACKED / 64]; /* buckets that were removed */
     struct store_counts {

@@ -5,12 +5,15 @@
  * the file with the id after it is written to every working disk.
  *
  * Failure modes. A disk that can't take the file is skipped as long as the disk that will hold the
- * volume has it: that disk's copy travels with the volume. A directory listed but not given makes
- * the store incomplete: ids of volumes it doesn't know are then NOT_HERE, not NOT_FOUND. */
+ * volume has it: that disk's copy travels with the volume. While a directory is missing, its copy
+ * may be the newer one: the first id given out then leaves a gap that is larger than what it can
+ * have seen. A directory listed but not given makes the store incomplete: ids of volumes it doesn't
+ * know are then NOT_HERE, not NOT_FOUND. */
 #include "store/store_priv.h"
 
 #define STORE_FILE_NAME "store"
 #define VID_BASE_MIN 0x10000u
+#define MISSING_GAP DISK_VOLUMES_MAX /* ids that a missing directory may have seen given out */
 #define VID_BASE_RANGE 0x70000000u
 
 static int write_copies(struct store *s, const struct store_disk *target)
@@ -128,6 +131,10 @@ int vids_next(struct store *s, const struct store_disk *target, int64_t deadline
     if (rc < 0)
         return rc;
     vid_t vid = s->file.next_vid;
+    if (s->incomplete && !s->skipped) {
+        vid = vid < UINT32_MAX - MISSING_GAP ? vid + MISSING_GAP : UINT32_MAX;
+        s->skipped = true;
+    }
     if (vid == UINT32_MAX) {
         rc = err_set(KT_ERR_LIMIT, "no volume ids are left");
     } else {
