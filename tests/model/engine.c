@@ -42,6 +42,8 @@ int engine_open(const struct engine_options *opt, struct engine **ret)
         .dead_fold_bytes = opt->dead_fold_bytes,
         .undelete_window_s = opt->undelete_window_s,
         .idle_mark_ms = opt->idle_mark_ms,
+        .zero_fill_bytes = opt->zero_fill_bytes,
+        .open_volumes_max = opt->open_volumes_max,
         .garbage_percent = 10,
         .scrub_period_s = 40,
         .no_jobs = !opt->background,

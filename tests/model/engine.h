@@ -13,6 +13,8 @@ struct engine_options {
     uint64_t dead_fold_bytes;
     uint32_t undelete_window_s;
     uint32_t idle_mark_ms;
+    uint64_t zero_fill_bytes;
+    uint32_t open_volumes_max;
     bool background; /* the store compacts and scrubs by itself; not on demand then */
 };
 

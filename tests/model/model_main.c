@@ -1,6 +1,6 @@
 /* kitten-model: random operations, crashes and faults against the store, judged by an oracle.
  *
- * usage: kitten-model [--seeds A..B] [--jobs N] [--once] [--faults MASK] [--stop-after N]
+ * usage: kitten-model [--seeds A..B | --fresh N] [--jobs N] [--once] [--faults MASK] [--stop-after N]
  *        kitten-model --seed N [--shrink] [--verbose]
  *        kitten-model --regressions FILE
  *
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -139,6 +140,9 @@ static void parse(int argc, char **argv)
             const char *dots = strstr(v, "..");
             opt.first = number(v);
             opt.last = dots ? number(dots + 2) : opt.first;
+        } else if (strcmp(a, "--fresh") == 0) { /* seeds that nobody has tried; they are printed */
+            opt.first = (uint64_t)time(NULL) * 1000000;
+            opt.last = opt.first + number(v) - 1;
         } else if (strcmp(a, "--seed") == 0) {
             opt.seed = number(v);
             opt.one = true;

@@ -69,6 +69,10 @@ static void make_lives(struct plan *p, struct rand_state *r)
                    : rand_below(r, 3) ? SIM_FAULT_CUT_AFTER
                                       : SIM_FAULT_CUT_BEFORE;
         l->power_off = (p->classes & CLASS_CUT) && rand_below(r, 2) == 0;
+        l->one_disk = p->engine.disks > 1 && rand_below(r, 12) == 0;
+        l->no_index = rand_below(r, 6) == 0;
+        if (rand_below(r, 8) == 0)
+            l->jump_s = (uint32_t)rand_below(r, rand_below(r, 2) ? 300 : 100000);
         l->nth = 1 + rand_below(r, rand_below(r, 4) ? 150 : 20);
     }
 }
@@ -90,6 +94,8 @@ void plan_make(struct plan *p, uint64_t seed, uint32_t only)
     p->engine.idle_mark_ms = 20 + (uint32_t)rand_below(&r, 1000);
     p->engine.background = rand_below(&r, 3) == 0;
     p->fibers = 1 + (int)rand_below(&r, PLAN_FIBERS_MAX);
+    p->engine.zero_fill_bytes = rand_below(&r, 3) ? 0 : 4096 * (1 + rand_below(&r, 16));
+    p->engine.open_volumes_max = 1 + (uint32_t)rand_below(&r, 3);
     make_lives(p, &r);
     p->nops = 20 + (uint32_t)rand_below(&r, rand_below(&r, 3) ? 200 : PLAN_OPS_MAX - 20);
     for (uint32_t i = 0; i < p->nops; i++) {
@@ -122,7 +128,9 @@ void plan_print(const struct plan *p)
                p->lives[l].end == END_CLOSE ? "close" : sim_fault_name(p->lives[l].fault));
         if (p->lives[l].end == END_NTH_CALL)
             printf(" at call %llu", (unsigned long long)p->lives[l].nth);
-        printf(":");
+        printf("%s%s%s:", p->lives[l].power_off ? ", power off" : "",
+               p->lives[l].one_disk ? ", one disk only" : "",
+               p->lives[l].no_index ? ", no index" : "");
         for (uint32_t i = 0; i < p->nops; i++) {
             if (p->ops[i].life == l && !p->ops[i].off)
                 printf(" %u/%s", p->ops[i].fiber, op_name(p->ops[i].kind));

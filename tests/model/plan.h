@@ -53,6 +53,9 @@ struct life {
     uint64_t nth;         /* persisting call of this life */
     bool arm_late;        /* count from the first operation, not from the open */
     bool power_off;       /* the power goes right after a clean close */
+    bool one_disk;        /* the store is opened with the first of its directories only */
+    bool no_index;        /* all index files are gone before it: they are caches */
+    uint32_t jump_s;      /* the wall clock goes forward before it */
     bool off;
 };
 

@@ -114,6 +114,8 @@ static int get_blob(struct run *r, uint32_t number, unsigned flags, uint64_t dic
             from = dice % size;
             len = 1 + (dice >> 20) % (size - from);
             rc = api->seek(&rd, from, len);
+            if (dice >> 61 == 0) /* meanwhile it may be deleted, its volume compacted */
+                (void)!rt_sleep_until(rt_after_ms((int64_t)(dice % 150000)));
         }
         if (rc == 0)
             rc = read_and_compare(r, number, &rd, from, len);
@@ -261,7 +263,8 @@ static void do_get_dead(struct run *r, uint32_t number)
     int rc = get_blob(r, number, STORE_READ_DEAD, 0, false);
     b = &r->o.blobs[number];
     note(r, "get-dead", number, rc);
-    if (rc == -KT_ERR_NOT_FOUND && alive(r) && rt_wall_ns() < until && b->mutations == v.mutations)
+    if (rc == -KT_ERR_NOT_FOUND && alive(r) && !b->droppable && rt_wall_ns() < until &&
+        b->mutations == v.mutations)
         oracle_violation(&r->o, &r->o.c.lost,
                          "deleted blob %u was reclaimed within the undelete window", number);
 }
@@ -428,7 +431,8 @@ static void audit(struct run *r, bool settle)
         note(r, "scan", r->o.n, rc);
         if (rc < 0 && r->quiet && !r->rotten)
             oracle_violation(&r->o, &r->o.c.other, "scan fails without a fault: %s", err_text(rc));
-        oracle_scan_end(&r->o, sc.seen, rc == 0 && alive(r) && !r->rotten);
+        bool all = r->life == r->p->nlives || !r->p->lives[r->life].one_disk;
+        oracle_scan_end(&r->o, sc.seen, rc == 0 && all && alive(r) && !r->rotten);
         mem_free(sc.seen);
     }
     for (uint32_t i = 0; i < r->o.n && alive(r); i++) {
@@ -471,7 +475,11 @@ static void probe_writes(struct run *r)
 static int life_main(void *arg)
 {
     struct run *r = arg;
-    int rc = engine_open(&r->p->engine, &r->e);
+    struct engine_options opt = r->p->engine;
+    const struct life *life = r->life < r->p->nlives ? &r->p->lives[r->life] : NULL;
+    if (life && life->one_disk)
+        opt.disks = 1;
+    int rc = engine_open(&opt, &r->e);
     note(r, "open", 0, rc);
     if (rc < 0) {
         if (r->quiet && !r->rotten)
@@ -482,8 +490,8 @@ static int life_main(void *arg)
         engine_api(r->e)->drop_bucket(engine_api(r->e)->self, 3);
     if (alive(r))
         audit(r, true);
-    if (r->life < r->p->nlives && r->p->lives[r->life].arm_late)
-        sim_fail_at(r->s, r->p->lives[r->life].nth, r->p->lives[r->life].fault);
+    if (life && life->arm_late)
+        sim_fail_at(r->s, life->nth, life->fault);
     if (r->quiet)
         probe_writes(r);
     struct actor actors[PLAN_FIBERS_MAX];
@@ -574,6 +582,11 @@ static void rot(struct run *r)
         sim_file_resize(r->s, path, name, 12288 + sim_rand_below(r->s, (uint64_t)size - 12288));
         return;
     }
+    const char *other = v.names[sim_rand_below(r->s, (uint64_t)v.n)];
+    if (log && sim_rand_below(r->s, 4) == 0 && strcmp(other + strlen(other) - 3, "vol") == 0) {
+        sim_file_copy(r->s, path, other, path, name); /* another volume's bytes in its place */
+        return;
+    }
     uint64_t from = log ? 12288 : 0, to = log ? (uint64_t)size - 48 : (uint64_t)size;
     for (uint64_t n = log ? 1 + sim_rand_below(r->s, 12) : 1; n > 0; n--) {
         uint64_t off = from + sim_rand_below(r->s, to - from);
@@ -600,6 +613,29 @@ static void finish(struct run *r, struct run_result *ret)
     sim_free(r->s);
 }
 
+struct remover {
+    struct run *r;
+    char path[16];
+};
+
+static void remove_index(void *arg, const char *name)
+{
+    struct remover *rm = arg;
+    size_t len = strlen(name);
+    if (len > 4 && strcmp(name + len - 4, ".idx") == 0)
+        sim_file_remove(rm->r->s, rm->path, name);
+}
+
+static void before_life(struct run *r, const struct life *l)
+{
+    sim_wall_jump(r->s, l->jump_s * NS_PER_SEC);
+    for (int d = 0; d < r->p->engine.disks && l->no_index; d++) {
+        struct remover rm = {.r = r};
+        engine_disk_path(d, rm.path);
+        sim_disk_each(r->s, rm.path, remove_index, &rm);
+    }
+}
+
 static void run_life(struct run *r, int (*fn)(void *arg))
 {
     struct rt_options opt = {.backend = sim_backend(r->s), .loops = 1, .workers = 8};
@@ -619,6 +655,7 @@ void run_plan(const struct plan *p, struct run_result *ret)
         if (l->off)
             continue;
         r.life = i;
+        before_life(&r, l);
         sim_fail_at(r.s, l->nth,
                     l->end == END_NTH_CALL && !l->arm_late ? l->fault : SIM_FAULT_NONE);
         run_life(&r, life_main);
