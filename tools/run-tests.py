@@ -55,6 +55,7 @@ SUITES = [
     Suite("fuzz-corpus", QUICK, "build-asan", 30, "meson:fuzz-corpus"),
     Suite("bench-tool", QUICK, "build-test", 60, "tests/system/bench_test.py"),
     Suite("smuggling",  QUICK, "build-asan", 60,  "tests/system/smuggling.py $BUILD"),
+    Suite("disconnects", QUICK, "build-asan", 60, "tests/system/disconnects.py $BUILD"),
     Suite("idle-conns", QUICK, "build-test", 60,  "tests/system/idle_conns.py $BUILD"),
 ]
 

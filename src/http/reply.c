@@ -215,23 +215,30 @@ static int take_step(struct iovec *from, int n, size_t max, struct iovec *to)
     return m;
 }
 
-/* Sends all pieces, each step of 256 KiB within the send timeout. */
-static int send_pieces(struct http_active *a, struct iovec *iov, int n)
+static int send_step(struct http_active *a, struct iovec *iov, int n)
 {
-    struct iovec step[PIECES_MAX + 3];
     uint32_t timeout_ms = a->conn->loop->server->opt.limits.send_timeout_ms;
+    int rc = rt_sendv(&a->conn->sock, iov, n, rt_after_ms(timeout_ms));
+    if (KT_LIKELY(rc == 0))
+        return 0;
+    a->broken = true;
+    if (rc == -KT_ERR_TIMEOUT)
+        http_count(&a->conn->loop->n.timeouts, 1);
+    return rc;
+}
+
+/* Sends all pieces, `total` bytes, each step of 256 KiB within the send timeout. */
+static int send_pieces(struct http_active *a, struct iovec *iov, int n, uint64_t total)
+{
+    if (KT_LIKELY(total <= HTTP_SEND_STEP))
+        return send_step(a, iov, n);
+    struct iovec step[PIECES_MAX + 1];
     kt_assert(n <= (int)KT_ARRAY_LEN(step));
     for (;;) {
         int m = take_step(iov, n, HTTP_SEND_STEP, step);
-        if (m == 0)
-            return 0;
-        int rc = rt_sendv(&a->conn->sock, step, m, rt_after_ms(timeout_ms));
-        if (rc < 0) {
-            a->broken = true;
-            if (rc == -KT_ERR_TIMEOUT)
-                http_count(&a->conn->loop->n.timeouts, 1);
+        int rc = m ? send_step(a, step, m) : 0;
+        if (m == 0 || rc < 0)
             return rc;
-        }
     }
 }
 
@@ -264,7 +271,7 @@ int http_reply(struct http_request *rq, const struct http_reply *rp, const struc
     iov[0] = iov_of(a->out, a->held);
     a->reply = REPLY_OPEN;
     rq->status = rp->status;
-    rc = send_pieces(a, iov, no_body ? 1 : n + 1);
+    rc = send_pieces(a, iov, no_body ? 1 : n + 1, a->held + (no_body ? 0 : len));
     if (rc < 0)
         return rc;
     rq->sent_bytes = no_body ? 0 : len;
@@ -291,14 +298,18 @@ static int send_with_head(struct http_active *a, const struct iovec *pieces, int
 {
     struct iovec iov[4];
     int m = 0;
+    uint64_t total = 0;
     if (a->reply == REPLY_HELD) {
         iov[m++] = iov_of(a->out, a->held);
+        total = a->held;
         a->reply = REPLY_OPEN;
         a->rq.status = a->held_status;
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         iov[m++] = pieces[i];
-    return send_pieces(a, iov, m);
+        total += pieces[i].iov_len;
+    }
+    return send_pieces(a, iov, m, total);
 }
 
 static size_t chunk_size_line(char *out, uint64_t len)

@@ -37,6 +37,10 @@ def rss(pid):
         return int(f.read().split()[1]) * 4096
 
 
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def connect(port, i):
     sock = socket.socket()
     sock.settimeout(10)
@@ -85,6 +89,7 @@ def main():
                                "idle_timeout_ms=120000"], stdout=subprocess.PIPE, text=True)
     try:
         port = int(server.stdout.readline().split()[1])
+        at_first = descriptors(server.pid)
         warm = [connect(port, i) for i in range(64)]
         check("warm-up", all([ask(s) for s in warm]))
         before = rss(server.pid)
@@ -109,11 +114,17 @@ def main():
         check("idle connections still work", all([ask(s) for s in idle]))
         check("memory after all is at most 2 KiB a connection and 64 MiB", rss(server.pid) <= IDLE * 2048 + (64 << 20),
               f"{rss(server.pid) >> 20} MiB")
+        for s in warm + idle:
+            s.close()
+        end = time.monotonic() + 10
+        while descriptors(server.pid) > at_first and time.monotonic() < end:
+            time.sleep(0.05)
+        check("every descriptor is given back", descriptors(server.pid) == at_first)
     finally:
         server.terminate()
         last = server.stdout.read()
         status = server.wait(20)
-    check("nothing is held at the end", last.strip().endswith("budget 0"), last.strip())
+    check("nothing is held at the end", last.startswith("conns 0 ") and last.strip().endswith("budget 0"), last.strip())
     check("exit status 0", status == 0, str(status))
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     return 0 if all(results) else 1
