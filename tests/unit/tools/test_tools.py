@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The checkers are checked: tidy.py finds each kind of offence, run-tests.py counts right. Prints TAP."""
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
@@ -82,6 +84,15 @@ def run_tests_module():
     return module
 
 
+def run_suite(runner, command, budget_s, kill_s=60):
+    """(passed, failed, skipped, what was printed) of a suite with this command."""
+    runner.KILL_MIN_S, runner.KILL_BUDGETS = kill_s, 0
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        result = runner.run_suite(runner.Suite("x", runner.QUICK, None, budget_s, command), False)
+    return (*result[:3], printed.getvalue())
+
+
 def checks():
     yield "a good tree has no findings", lambda: tidy({})[:2] == (0, [])
     for rule, changes in OFFENCES.items():
@@ -93,12 +104,23 @@ def checks():
     yield "an exception excuses its offence", lambda: tidy(excused)[0] == 0
     yield "an exception that nothing needs is told", lambda: "needed no more" in tidy(
         {"tools/tidy-exceptions.txt": "os-call src/base/thing.c:fsync  # why\n"})[2]
-    count = run_tests_module().count
+    runner = run_tests_module()
+    count = runner.count
     yield "TAP lines are counted", lambda: count("1..3\nok 1 - a\nnot ok 2 - b\n# not ok - x\nok 3 - c # SKIP why\n", 1) == (1, 1)
     yield "a closing line is counted", lambda: count("noise\n7 passed, 2 failed\n", 1) == (7, 2)
     yield "a crash after good tests is a failure", lambda: count("ok 1 - a\n", -11) == (1, 1)
+    yield "pytest's closing line is counted", lambda: count("..s\n3 passed, 1 failed, 2 errors, 1 skipped in 2.13s\n", 1) == (3, 3)
+    yield "pytest's long closing line is counted", lambda: count("== 12 passed in 75.20s (0:01:15) ==\n", 0) == (12, 0)
+    yield "a skipped command is no passed test", lambda: count("1..0 # SKIP not run: why\n", 0) == (0, 0)
     yield "a silent success is one test", lambda: count("", 0) == (1, 0)
     yield "a silent failure is one failure", lambda: count("", 3) == (0, 1)
+    yield "a budget overrun fails nothing", lambda: run_suite(runner, "sleep 0.2", 0.1)[:3] == (1, 0, 0)
+    yield "a hung suite is killed and fails", lambda: run_suite(runner, "sleep 60 & wait", 0.1, kill_s=0.3)[:3] == (0, 1, 0)
+    yield "a suite that ran no test fails", lambda: run_suite(runner, "echo 0 passed, 0 failed", 9)[:3] == (0, 1, 0)
+    yield "a suite that says why it did not run is skipped", lambda: run_suite(
+        runner, "echo '1..0 # SKIP not run: why'", 9)[:3] == (0, 0, 1)
+    yield "a reason is printed", lambda: "not run: ok 1 - a # SKIP why" in run_suite(
+        runner, "echo ok 1 - a '# SKIP' why", 9)[3]
 
 
 def main():
