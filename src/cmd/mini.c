@@ -72,7 +72,10 @@ static int open_store(struct mini *m)
                               .reserve_bytes = c->reserve_bytes,
                               .zero_fill_bytes = c->zero_fill_ahead ? MIB(1) : 0,
                               .undelete_window_s = (uint32_t)(c->undelete_window_ms / 1000),
-                              .open_volumes_max = (uint32_t)c->open_volumes};
+                              .open_volumes_max = (uint32_t)c->open_volumes,
+                              .garbage_percent = (uint32_t)c->compact_garbage,
+                              .compact_bytes_per_s = c->compact_rate_bytes,
+                              .scrub_period_s = (uint32_t)(c->scrub_period_ms / 1000)};
     return store_open(&o, &m->store);
 }
 
