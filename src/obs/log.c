@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -197,7 +198,12 @@ int log_start(const struct log_options *opt)
     log_level_now = opt->level;
     atomic_store(&log_fd, fd);
     ring.stopping = false;
+    /* Signals are for the threads that wait for them: taken here, SIGTERM would just kill. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
     rc = pthread_create(&ring.thread, NULL, writer, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0)
         return err_sys(rc, "start the log writer");
     pthread_mutex_lock(&ring.mu);
