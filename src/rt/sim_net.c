@@ -227,13 +227,19 @@ static void connection_breaks(struct sim *s, void *arg, uint64_t n)
 
 static void post_segment(struct sim *s, struct sim_sock *to, struct sim_segment *seg)
 {
-    to->refs++;
-    if (sim_draw_chance(s, SIM_RNG_NET, s->opt.net_loss_ppm)) {
+    bool lost = sim_draw_chance(s, SIM_RNG_NET, s->opt.net_loss_ppm);
+    if (lost || to->hole) { /* stays in the window until the connection breaks */
+        to->flying_bytes += seg->len;
         mem_free(seg);
+        if (to->hole)
+            return;
+        to->hole = true;
+        to->refs++;
         sim_post(s, s->now_ns + sim_draw_ns(s, SIM_RNG_NET, 200 * NS_PER_MS, 30 * NS_PER_SEC),
                  connection_breaks, to, 0);
         return;
     }
+    to->refs++;
     int64_t at = s->now_ns + sim_draw_ns(s, SIM_RNG_NET, s->opt.net_min_ns, s->opt.net_max_ns);
     to->last_at_ns = KT_MAX(at, to->last_at_ns);
     to->flying_bytes += seg->len;

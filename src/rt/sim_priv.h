@@ -97,6 +97,7 @@ struct sim_sock {
     int64_t last_at_ns; /* delivery time of the last segment sent to this end: streams keep order */
     uint32_t refs;      /* the handle or accept queue, the peer, events that point here */
     bool fin_sent, fin_seen, closed;
+    bool hole;     /* a segment to this end was lost: nothing behind it may arrive */
     int error;     /* positive errno that ended it */
     uint32_t bits; /* wanted by the poller */
     bool polled;
