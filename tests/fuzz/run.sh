@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-${FUZZ_SECONDS:-60}}
 dir=build-fuzz
 [ -f $dir/build.ninja ] || CC=clang meson setup $dir -Dfuzz=true >/dev/null
-ninja -C $dir --quiet
+ninja -C $dir --quiet >$dir/build.log 2>&1 || { tail -40 $dir/build.log; exit 1; }
 passed=0 failed=0
 for target in $dir/tests/fuzz/fuzz_*; do
     [ -x "$target" ] && [ -f "$target" ] || continue

@@ -138,7 +138,8 @@ static int env_main(void *arg)
 
 void env_run(struct env *e, void (*body)(struct env *e))
 {
-    struct rt_options opt = {.loops = e->loops, .workers = 1, .max_fibers = e->max_fibers};
+    struct rt_options opt = {
+        .backend = e->backend, .loops = e->loops, .workers = 1, .max_fibers = e->max_fibers};
     e->body = body;
     assert_int_equal(rt_run(&opt, env_main, e), 0);
 }

@@ -34,6 +34,8 @@ struct env {
     struct http_limits limits;
     int loops;
     uint32_t max_fibers;
+    const struct rt_backend *backend; /* NULL: Linux */
+    void *user;                       /* the test's own */
     void (*body)(struct env *e);
     struct http_server *server; /* NULL after a test has stopped it itself */
     struct rt_addr addr;
