@@ -214,6 +214,13 @@ static int start_log(const struct conf *c)
     return log_start(&o);
 }
 
+static void on_slow_turn(const struct rt_slow *slow)
+{
+    log_warn("rt", "an event loop was busy for long: requests on it waited",
+             LOG_I64("loop", slow->loop), LOG_I64("ms", slow->took_ns / NS_PER_MS),
+             LOG_U64("fiber", slow->fiber_id), LOG_HEX("request", slow->request_id));
+}
+
 static int mini_run(const struct cmd_args *args)
 {
     struct mini m = {0};
@@ -226,6 +233,7 @@ static int mini_run(const struct cmd_args *args)
         rc = start_log(&m.conf);
     if (rc >= 0) {
         struct rt_options o = {.loops = (int)m.conf.loops, .workers = (int)m.conf.workers};
+        rt_set_slow_hook(on_slow_turn);
         rc = rt_run(&o, mini_main, &m);
         log_stop();
     }

@@ -47,6 +47,8 @@ int linux_file_close(void *self, int handle);
 /* linux_pool.c */
 int linux_pool_start(void *self, int workers, int queue_max);
 void linux_pool_stop(void);
+/* Closes `fd` on a worker when one is free; false when the caller has to do it. */
+bool linux_pool_close(int fd);
 int linux_offload(void *self, struct rt_job *job);
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 struct queue {
     struct rt_job *first, **last;
@@ -21,6 +22,8 @@ static struct {
     int queued;                  /* normal jobs waiting; guarded by mu */
     int idle;                    /* workers asleep; guarded by mu */
     bool stopping;               /* guarded by mu */
+    int closing[64];             /* descriptors whose close takes long; guarded by mu */
+    int closing_count;
     int queue_max;
     int workers;
     pthread_t thread[256];
@@ -55,18 +58,30 @@ static struct rt_job *next_job(void)
     return job;
 }
 
+/* Does one piece of work, dropping the lock meanwhile. False when there is none. */
+static bool work_once(void)
+{
+    struct rt_job *job = next_job();
+    if (!job && pool.closing_count == 0)
+        return false;
+    int fd = job ? -1 : pool.closing[--pool.closing_count];
+    pthread_mutex_unlock(&pool.mu);
+    if (job) {
+        rt_job_run(job);
+        rt_job_finished(job);
+    } else {
+        close(fd);
+    }
+    pthread_mutex_lock(&pool.mu);
+    return true;
+}
+
 static void *worker_main(void *arg)
 {
     pthread_mutex_lock(&pool.mu);
     for (;;) {
-        struct rt_job *job = next_job();
-        if (job) {
-            pthread_mutex_unlock(&pool.mu);
-            rt_job_run(job);
-            rt_job_finished(job);
-            pthread_mutex_lock(&pool.mu);
+        if (work_once())
             continue;
-        }
         if (pool.stopping)
             break;
         pool.idle++;
@@ -94,6 +109,7 @@ int linux_pool_start(void *self, int workers, int queue_max)
     pool.urgent = (struct queue){NULL, &pool.urgent.first};
     pool.normal = (struct queue){NULL, &pool.normal.first};
     pool.queued = 0;
+    pool.closing_count = 0;
     pool.stopping = false;
     pool.queue_max = queue_max;
     pool.workers = 0;
@@ -131,4 +147,17 @@ int linux_offload(void *self, struct rt_job *job)
     if (wake)
         pthread_cond_signal(&pool.work);
     return rc;
+}
+
+bool linux_pool_close(int fd)
+{
+    pthread_mutex_lock(&pool.mu);
+    bool taken =
+        pool.workers > 0 && !pool.stopping && pool.closing_count < (int)KT_ARRAY_LEN(pool.closing);
+    if (taken)
+        pool.closing[pool.closing_count++] = fd;
+    pthread_mutex_unlock(&pool.mu);
+    if (taken)
+        pthread_cond_signal(&pool.work);
+    return taken;
 }

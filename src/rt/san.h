@@ -48,6 +48,7 @@ struct san_ctx {
     size_t size;
     void *fake_stack; /* ASan's, while suspended */
     void *tsan;       /* TSan's fiber */
+    unsigned uses;
 };
 
 /* A fiber's stack has been mapped, or is about to be unmapped. */
@@ -83,8 +84,10 @@ static SAN_INLINE void san_stack_reuse(struct san_ctx *c KT_UNUSED, size_t size 
     __asan_unpoison_memory_region(c->stack, size);
 #endif
 #ifdef KT_TSAN
-    __tsan_destroy_fiber(c->tsan);
-    c->tsan = __tsan_create_fiber(0);
+    if (++c->uses % 1024 == 0) { /* each use leaves a frame or two behind; making one is slow */
+        __tsan_destroy_fiber(c->tsan);
+        c->tsan = __tsan_create_fiber(0);
+    }
 #endif
 }
 

@@ -251,6 +251,27 @@ static void direct_reads_run_on_workers(void **state)
     run_on(1, body_direct, NULL);
 }
 
+static int body_close_large(void *arg)
+{
+    (void)arg;
+    int dir = rt_dir_open(base, false);
+    int f = rt_file_open(dir, "large", RT_O_WRITE | RT_O_CREATE, 0600);
+    CHECK_EQ(posix_fallocate(f, 0, 64 << 20), 0);
+    CHECK_EQ(rt_file_unlink(dir, "large"), 0);
+    rt_file_close(f);
+    for (int i = 0; i < 1000 && fcntl(f, F_GETFD) >= 0; i++)
+        CHECK_EQ(rt_sleep_until(rt_after_ms(1)), 0);
+    CHECK(fcntl(f, F_GETFD) < 0);
+    rt_file_close(dir);
+    return 0;
+}
+
+static void large_removed_files_are_closed_soon(void **state)
+{
+    (void)state;
+    run_on(1, body_close_large, NULL);
+}
+
 static int body_resolve(void *arg)
 {
     (void)arg;
@@ -281,6 +302,7 @@ int main(void)
         cmocka_unit_test(locks_exclude),
         cmocka_unit_test(directories_are_made_and_listed),
         cmocka_unit_test(direct_reads_run_on_workers),
+        cmocka_unit_test(large_removed_files_are_closed_soon),
         cmocka_unit_test(names_are_resolved),
     };
     return cmocka_run_group_tests(tests, make_base, remove_base);
