@@ -302,6 +302,9 @@ static void writer_fence(struct volume_writer *w, int rc)
     volume_slot(v, &next);
     next.state = VOLUME_FENCED;
     next.sealed_length = w->end;
+    section_begin(&v->mu);
+    memcpy(next.reason, v->reason, sizeof(v->reason));
+    section_end(&v->mu);
     /* Best effort: without it the next start recovers the log as an open one. */
     rc = volume_write_slot(v, w->gen->file, &next);
     if (rc < 0)

@@ -89,7 +89,6 @@ int seal_volume(struct volume *v, uint64_t length)
         generation_unref(g);
         return rc;
     }
-    atomic_store(&v->state, VOLUME_SEALED);
     struct rt_stat st;
     if (rt_file_stat(g->file, &st) == 0 && st.size > length)
         best_effort(rt_file_truncate(g->file, length)); /* zeros written ahead */
@@ -104,6 +103,9 @@ int seal_volume(struct volume *v, uint64_t length)
     } else {
         rt_file_close(file);
     }
+    /* Only now: whoever sees SEALED may compact, and must find the generation that it will replace.
+     */
+    atomic_store(&v->state, VOLUME_SEALED);
     generation_unref(g);
     return 0;
 }
