@@ -4,7 +4,7 @@ _kitten()
     local cur=${COMP_WORDS[COMP_CWORD]} words
     local name=${COMP_WORDS[1]} two="${COMP_WORDS[1]} ${COMP_WORDS[2]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='bench help keys mini sign status version'
+        words='bench dump fsck help keys mini rebuild sign status version'
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
         return
     fi
@@ -27,10 +27,19 @@ _kitten()
     'keys show')
         words='--help'
         ;;
+    'rebuild index')
+        words='--json --help'
+        ;;
     *)
     case $name in
     'bench')
         words='--endpoint --target --bucket --prefix --access-key --secret-key --region --concurrency --threads --timeout --manifest --server-pid --csv --quiet --rate --duration --warmup --count --objects --existing --size --keys --mix --verify --share --seed --from --batch --batch-files --json --help floor verify'
+        ;;
+    'dump')
+        words='--json --help'
+        ;;
+    'fsck')
+        words='--fast --quiet --json --help'
         ;;
     'help')
         words='--man --bash --help'

@@ -12,6 +12,9 @@ extern const struct command cmd_keys_add, cmd_keys_ls, cmd_keys_rm, cmd_keys_sho
 extern const struct command cmd_mini;                                              /* mini.c */
 extern const struct command cmd_sign;                                              /* sign.c */
 extern const struct command cmd_status;                                            /* status.c */
+extern const struct command cmd_dump;                                              /* dump.c */
+extern const struct command cmd_fsck;                                              /* fsck.c */
+extern const struct command cmd_rebuild_index;                                     /* rebuild.c */
 extern const struct command cmd_help;                                              /* help.c */
 extern const struct command cmd_version;                                           /* version.c */
 

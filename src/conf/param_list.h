@@ -61,9 +61,9 @@ PARAM(zero_fill_ahead, FLAG, "no", 0, 1, "", false,
       "disk.")
 PARAM(undelete_window, TIME, "1d", 0, 31536000000, "", true,
       "How long a deleted blob can be had back. Its space is not reused before.")
-PARAM(scrub_period, TIME, "30d", 60000, 31536000000, "", true,
+PARAM(scrub_period, TIME, "7d", 60000, 31536000000, "", true,
       "Every stored byte is read and verified once in this time.")
-PARAM(compact_garbage, COUNT, "40", 1, 99, "percent", true,
+PARAM(compact_garbage, COUNT, "30", 1, 99, "percent", true,
       "A sealed volume is compacted when this share of it is dead.")
 PARAM(compact_rate, SIZE, "64MiB", 65536, 1099511627776, "per second", true,
       "Most that compaction reads or writes on one disk.")

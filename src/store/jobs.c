@@ -189,8 +189,12 @@ static void note_compaction(struct disk_jobs *d, struct note *n, int rc,
                             const struct compact_result *r)
 {
     n->compact_at_ns = rt_now_ns() + RETRY_LATER_NS;
-    if (rc == -KT_ERR_AGAIN)
+    if (rc == -KT_ERR_AGAIN) { /* too young: look again when some of it may have come of age */
+        int64_t window_ns = d->all->opt.undelete_window_s * NS_PER_SEC;
+        n->compact_at_ns =
+            rt_now_ns() + KT_MIN(KT_MAX(window_ns / 4, RETRY_SOON_NS), RETRY_LATER_NS);
         return;
+    }
     if (rc == -KT_ERR_NO_SPACE)
         n->compact_at_ns = rt_now_ns() + RETRY_SOON_NS;
     if (rc == -KT_ERR_CORRUPT) {

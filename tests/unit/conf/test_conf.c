@@ -48,7 +48,7 @@ static void defaults(void **state)
     assert_int_equal(c.data.n, 0);
     assert_false(c.zero_fill_ahead);
     assert_true(c.http_idle_timeout_ms == 75000);
-    assert_true(c.scrub_period_ms == INT64_C(30) * 86400000);
+    assert_true(c.scrub_period_ms == INT64_C(7) * 86400000);
     assert_true(c.http_head_limit_bytes == 32768);
     assert_int_equal(c.log_level, 2);
     assert_string_equal(c.log_file, "");
