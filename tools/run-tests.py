@@ -64,6 +64,14 @@ SUITES = [
     Suite("smuggling",  QUICK, "build-asan", 60,  "tests/system/smuggling.py $BUILD"),
     Suite("disconnects", QUICK, "build-asan", 60, "tests/system/disconnects.py $BUILD"),
     Suite("idle-conns", QUICK, "build-test", 60,  "tests/system/idle_conns.py $BUILD"),
+    Suite("kill-loop",  QUICK, "build",      300, "tests/system/kill_loop.py --kills 200"),
+    Suite("kill-sabotage", QUICK, "build",   60,
+          "for how in cut undead flip; do tests/system/kill_loop.py --kills 20 --sabotage $how || exit 1; done"),
+    Suite("powercut",   QUICK, "build",      180,
+          "tests/system/powercut.py --cuts 26 $([ $(id -u) != 0 ] || echo --require)"),
+    Suite("powercut-bugs", QUICK, "build-test", 60,
+          "for bug in skip_fsync delete_no_sync; do tests/system/powercut.py --kitten $BUILD/kitten --bug $bug "
+          "--expect-failure --cuts 15 $([ $(id -u) != 0 ] || echo --require) || exit 1; done"),
 ]
 
 SANITIZER_ENV = {

@@ -5,9 +5,14 @@ files that live on another file system than the data. Whatever happens to the se
 owes: an acknowledged object is there with exactly its bytes, an acknowledged delete stays deleted, and nothing exists
 that nobody sent. Bytes follow from (worker, number, size), so nothing but the logs is needed to check them.
 
-Log lines, one write each:  P n size (about to store)   A n id (stored)   D n (about to delete)   E n (deleted)
-                            X text (a worker itself saw something impossible)
+Log lines, one write each:  P n size (about to store)   A n time id (stored)   D n (about to delete)
+                            E n time (deleted)          X text (a worker itself saw something impossible)
+
+When a disk dies under a running server (powercut.py), an answer that left after that instant may come from a kernel
+that said "synced" while it was shutting the file system down. No real power cut has such answers, since nothing leaves
+a machine without power; they are counted apart, as doubtful.
 """
+import glob
 import json
 import multiprocessing
 import os
@@ -36,6 +41,10 @@ def free_port():
 
 class Gone(Exception):
     """The connection failed: the outcome of what was asked is unknown."""
+
+
+class ServerDied(RuntimeError):
+    """The server ended without having been asked to."""
 
 
 class Client:
@@ -145,6 +154,19 @@ class Server:
         self.spawn()
         return self.wait_ready()
 
+    def freeze(self):
+        """Stops all threads, but those within a system call that can't be interrupted: no answer leaves any more."""
+        self.proc.send_signal(signal.SIGSTOP)
+        for _ in range(2000):
+            states = set()
+            for path in glob.glob(f"/proc/{self.proc.pid}/task/*/stat"):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    states.add(f.read().rsplit(")", 1)[1].split()[0])
+            if states <= {"T", "D"}:
+                return
+            time.sleep(0.0005)
+        raise RuntimeError("the server could not be stopped")
+
     def kill(self):
         self.proc.kill()
         self.proc.wait()
@@ -201,9 +223,11 @@ class Worker:
         self.next += 1
         self.note(f"P {number} {size}")
         status, body = self.client.request("POST", f"/blob?bucket={self.bucket}", content(self.index, number, size))
-        if status == 201:
+        if status != 201:
+            time.sleep(RETRY_S)
+        else:
             blob = json.loads(body)["id"]
-            self.note(f"A {number} {blob}")
+            self.note(f"A {number} {time.monotonic()} {blob}")
             self.live.append((number, blob, size))
 
     def batch(self):
@@ -213,13 +237,14 @@ class Worker:
         tar = b"".join(tar_entry(f"{n}", content(self.index, n, size)) for n, size in entries) + bytes(1024)
         status, body = self.client.request("PUT", f"/batch?bucket={self.bucket}", tar)
         if status not in (200, 201):
+            time.sleep(RETRY_S)
             return
         sizes = dict(entries)
         for line in body.splitlines():
             row = json.loads(line)
             if "id" in row:
                 number = int(row["name"])
-                self.note(f"A {number} {row['id']}")
+                self.note(f"A {number} {time.monotonic()} {row['id']}")
                 self.live.append((number, row["id"], sizes[number]))
 
     def delete(self):
@@ -227,7 +252,7 @@ class Worker:
         self.note(f"D {number}")
         status, _ = self.client.request("DELETE", f"/blob/{blob}")
         if status in (200, 204):
-            self.note(f"E {number}")
+            self.note(f"E {number} {time.monotonic()}")
 
     def get(self):
         number, blob, size = self.rng.choice(self.live)
@@ -284,6 +309,8 @@ class Load:
     def __init__(self, workers, log_dir, server, seed):
         self.stop_event = multiprocessing.Event()
         self.paths = [os.path.join(log_dir, f"worker-{i}.log") for i in range(workers)]
+        for path in self.paths:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         auth, bucket = server.auth(), server.bucket()
         self.procs = [multiprocessing.Process(target=worker_main, daemon=True,
                                               args=((i, path, server.port, auth, bucket, seed), self.stop_event))
@@ -300,14 +327,25 @@ class Load:
                 p.join()
 
 
+def shut_down(server, load):
+    """Ends whatever of both still runs."""
+    if load:
+        load.stop_event.set()
+    if server.proc and server.proc.poll() is None:
+        server.kill()
+    if load:
+        load.stop()
+
+
 # ---- the oracle ----
 
 class Object:
-    __slots__ = ("worker", "number", "size", "id", "wanted_gone", "gone", "seen_gone")
+    __slots__ = ("worker", "number", "size", "id", "wanted_gone", "gone", "seen_gone", "stored_at", "gone_at")
 
     def __init__(self, worker, number, size):
         self.worker, self.number, self.size = worker, number, size
         self.id = None
+        self.stored_at = self.gone_at = 0.0
         self.wanted_gone = self.gone = self.seen_gone = False
 
 
@@ -315,6 +353,7 @@ class Oracle:
     """What the logs say, and how the server's answers compare."""
 
     COUNTERS = ("lost", "resurrected", "corrupt", "phantom", "unavailable")
+    MAX_REPORTS = 20
 
     def __init__(self, paths, server):
         self.server = server
@@ -324,11 +363,20 @@ class Oracle:
         self.acked = []
         self.bad = dict.fromkeys(self.COUNTERS, 0)
         self.reports = []
+        self.dying = []  # spans of time in which answers are doubtful
+        self.doubtful = set()
 
     def fail(self, kind, text):
         self.bad[kind] += 1
-        if len(self.reports) < 20:
+        if len(self.reports) < self.MAX_REPORTS:
             self.reports.append(f"{kind}: {text}")
+
+    def broken(self, kind, name, o, when):
+        """A promise made at `when` was not kept."""
+        if any(start <= when <= end for start, end in self.dying):
+            self.doubtful.add((o.worker, o.number))
+        else:
+            self.fail(kind, name)
 
     def read_logs(self):
         for worker, file in enumerate(self.files):
@@ -344,13 +392,16 @@ class Oracle:
             number, size = map(int, rest.split())
             mine[number] = Object(worker, number, size)
         elif kind == "A":
-            number, blob = rest.split()
+            number, when, blob = rest.split()
             mine[int(number)].id = blob
+            mine[int(number)].stored_at = float(when)
             self.acked.append(mine[int(number)])
         elif kind == "D":
             mine[int(rest)].wanted_gone = True
         elif kind == "E":
-            mine[int(rest)].gone = True
+            number, when = rest.split()
+            mine[int(number)].gone = True
+            mine[int(number)].gone_at = float(when)
         elif "corrupt" in rest:
             self.fail("corrupt", rest)
         elif "lost" in rest:
@@ -364,6 +415,8 @@ class Oracle:
             try:
                 status, body = client.request("GET", f"/blob/{o.id}")
             except Gone:
+                if self.server.proc.poll() is not None:
+                    raise ServerDied(f"the server ended by itself, with {self.server.proc.returncode}") from None
                 time.sleep(0.1)
                 continue
             if status != 503:
@@ -371,13 +424,17 @@ class Oracle:
             time.sleep(0.2)
         name = f"{o.worker}/{o.number} {o.id} ({o.size} bytes)"
         if status == 200:
-            if o.gone or o.seen_gone:
+            if o.gone:
+                self.broken("resurrected", name, o, o.gone_at)
+            elif o.seen_gone:
                 self.fail("resurrected", name)
             elif body != content(o.worker, o.number, o.size):
                 self.fail("corrupt", name)
         elif status == 404:
             if not o.wanted_gone:
-                self.fail("lost", name)
+                self.read_logs()  # a worker may have asked for its delete meanwhile
+            if not o.wanted_gone:
+                self.broken("lost", name, o, o.stored_at)
             o.seen_gone = True
         else:
             self.fail("unavailable", f"{name}: answered {status} {body[:80]!r}")
@@ -395,7 +452,7 @@ class Oracle:
         client = Client(self.server.port, self.server.auth())
         for o in self.acked[part::parts]:
             self.check(client, o)
-        pipe.send((self.bad, self.reports))
+        pipe.send((self.bad, self.reports, self.doubtful))
 
     def check_all(self, processes=2):
         jobs = []
@@ -406,11 +463,12 @@ class Oracle:
             p.start()
             jobs.append((p, mine))
         for p, pipe in jobs:
-            bad, reports = pipe.recv()
+            bad, reports, doubtful = pipe.recv()
             p.join()
             for kind in self.COUNTERS:
                 self.bad[kind] += bad[kind] - before[kind]
             self.reports += [r for r in reports if r not in self.reports]
+            self.doubtful |= doubtful
         return len(self.acked)
 
     def check_strangers(self, rng, tries):
@@ -438,4 +496,5 @@ class Oracle:
         known = sum(len(m) for m in self.objects)
         gone = sum(o.gone for m in self.objects for o in m.values())
         return (f"{known} objects sent, {len(self.acked)} acknowledged, {gone} deleted: " +
-                ", ".join(f"{self.bad[k]} {k}" for k in self.COUNTERS))
+                ", ".join(f"{self.bad[k]} {k}" for k in self.COUNTERS) +
+                (f"; {len(self.doubtful)} doubtful" if self.doubtful else ""))

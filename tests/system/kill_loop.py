@@ -2,13 +2,16 @@
 """Kills the server at random instants, under load, again and again; nothing promised may be lost.
 
 usage: tests/system/kill_loop.py [--kitten PATH] [--kills N] [--seed S] [--workers N] [--dir DIR] [--log-dir DIR]
-                                 [--bug NAME --expect-failure]
+                                 [--sabotage cut|undead|flip]
 
 The server is `kitten mini` on a new directory. Workers store, batch, read and delete (tests/lib/oracle.py) and log to
 another file system. Each round waits a random time, kills with SIGKILL, sometimes removes index files, sometimes kills
 again while the server starts, then restarts it and verifies the newest and a sample of all acknowledged objects. At the
-end everything is verified, and the offline check must find the directory sound. With --expect-failure the run passes
-when it finds damage: that is how the harness is shown to work, on a build with a planted bug (KITTEN_BUG=NAME).
+end everything is verified, and the offline check must find the directory sound.
+
+--sabotage shows that the harness notices: between a kill and the restart it damages the stopped server's files, and the
+run passes when the oracle counts what that did: `cut` takes the end of a volume (lost), `undead` the end of the log of
+deletes (resurrected), `flip` changes bytes of a volume (never wrong bytes: an explicit error).
 """
 import argparse
 import glob
@@ -34,8 +37,7 @@ def arguments():
     p.add_argument("--limit", type=float, default=600, help="seconds after which no new round begins")
     p.add_argument("--dir")
     p.add_argument("--log-dir")
-    p.add_argument("--bug")
-    p.add_argument("--expect-failure", action="store_true")
+    p.add_argument("--sabotage", choices=["cut", "undead", "flip"])
     return p.parse_args()
 
 
@@ -51,15 +53,38 @@ def restart(server, rng):
     return kills
 
 
-def one_round(server, oracle, rng):
+def newest(server, pattern):
+    return max(glob.glob(os.path.join(server.directory, pattern)), key=os.path.getmtime)
+
+
+def sabotage(server, how, rng):
+    """Damages what must be durable by now."""
+    if how == "flip":
+        path = newest(server, "*.vol")
+        with open(path, "r+b") as f:
+            for _ in range(20):
+                at = rng.randrange(16384, os.path.getsize(path))
+                f.seek(at)
+                byte = f.read(1)[0]
+                f.seek(at)
+                f.write(bytes([byte ^ 0x10]))
+        return
+    path, most = (newest(server, "*.vol"), 200000) if how == "cut" else (newest(server, "dead.log"), 3200)
+    os.truncate(path, max(os.path.getsize(path) - most, 16384 if how == "cut" else 4096))
+
+
+def one_round(server, oracle, rng, how=None):
     time.sleep(rng.choice([rng.uniform(0, 0.05), rng.uniform(0.05, 0.5), rng.uniform(0.3, 1.0)]))
     server.kill()
     if rng.random() < 0.15:
         for path in glob.glob(os.path.join(server.directory, "*.idx")):
             os.unlink(path)
+    if how:
+        oracle.read_logs()
+        sabotage(server, how, rng)
     kills = 1 + restart(server, rng)
     oracle.read_logs()
-    oracle.check_sample(rng, newest=40, others=40)
+    oracle.check_sample(rng, newest=400 if how else 40, others=40)
     return kills
 
 
@@ -70,6 +95,9 @@ def finish(server, load, oracle, rng):
     oracle.check_strangers(rng, 300)
     code = server.stop()
     problems = [] if code == 0 else [f"SIGTERM was answered by exit code {code}"]
+    if subprocess.run([server.kitten, "help", "fsck"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                      check=False).returncode != 0:
+        return problems
     done = subprocess.run([server.kitten, "fsck", server.directory], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
@@ -79,31 +107,34 @@ def finish(server, load, oracle, rng):
 
 def run(args, data, logs):
     rng = random.Random(args.seed)
-    server = lib.Server(args.kitten, os.path.join(data, "d"), os.path.join(logs, "server.log"), args.bug)
-    server.start()
-    load = lib.Load(args.workers, logs, server, args.seed)
-    oracle = lib.Oracle(load.paths, server)
+    server = lib.Server(args.kitten, os.path.join(data, "d"), os.path.join(logs, "server.log"))
+    load = oracle = None
     kills, begin = 0, time.monotonic()
     problems = []
     try:
+        server.start()
+        load = lib.Load(args.workers, logs, server, args.seed)
+        oracle = lib.Oracle(load.paths, server)
         while kills < args.kills and time.monotonic() - begin < args.limit:
-            kills += one_round(server, oracle, rng)
-            if args.expect_failure and oracle.failures():
+            kills += one_round(server, oracle, rng, args.sabotage)
+            if args.sabotage and oracle.failures():
                 break
-        if kills < args.kills and not args.expect_failure:
-            problems.append(f"only {kills} kills in {args.limit:.0f} s")
-        problems += finish(server, load, oracle, rng)
+        if not args.sabotage:
+            if kills < args.kills:
+                problems.append(f"only {kills} kills in {args.limit:.0f} s")
+            problems += finish(server, load, oracle, rng)
+    except lib.ServerDied as e:
+        oracle.fail("unavailable", str(e))
     except RuntimeError as e:
         problems.append(str(e))
     finally:
-        load.stop_event.set()
-        if server.proc.poll() is None:
-            server.kill()
-        load.stop()
-    print(f"# seed {args.seed}, {kills} kills in {time.monotonic() - begin:.0f} s; {oracle.summary()}")
-    for text in oracle.reports + problems:
+        lib.shut_down(server, load)
+    print(f"# seed {args.seed}, {kills} kills in {time.monotonic() - begin:.0f} s; "
+          f"{oracle.summary() if oracle else 'never ran'}")
+    reports = oracle.reports if oracle else []
+    for text in (reports[:3] if args.sabotage else reports) + problems:
         print(f"# {text}")
-    return oracle.failures(), problems
+    return oracle, problems
 
 
 def main():
@@ -111,11 +142,16 @@ def main():
     data = tempfile.mkdtemp(prefix="kitten-kill-", dir=args.dir)
     logs = tempfile.mkdtemp(prefix="kitten-kill-log-", dir=args.log_dir or ("/dev/shm" if os.path.isdir("/dev/shm")
                                                                            else None))
-    failures, problems = run(args, data, logs)
-    good = failures > 0 if args.expect_failure else failures == 0 and not problems
-    what = f"planted bug {args.bug} is noticed" if args.expect_failure else "nothing promised is lost by kill -9"
+    oracle, problems = run(args, data, logs)
+    if args.sabotage:
+        want = {"cut": "lost", "undead": "resurrected", "flip": "unavailable"}[args.sabotage]
+        good = oracle is not None and oracle.bad[want] > 0 and oracle.bad["corrupt"] == 0
+        what = f"sabotage '{args.sabotage}' is noticed as {want}"
+    else:
+        good = oracle is not None and not oracle.failures() and not problems
+        what = f"nothing promised is lost by {args.kills} kills"
     print(f"1..1\n{'ok' if good else 'not ok'} 1 - {what}")
-    if good or args.expect_failure:
+    if good:
         shutil.rmtree(logs)
         shutil.rmtree(data)
     else:

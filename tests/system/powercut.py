@@ -5,7 +5,8 @@ usage: tests/system/powercut.py [--kitten PATH] [--cuts N] [--seed S] [--fs ext4
                                 [--bug NAME --expect-failure]
 
 For each file system: an image on a loop device is made and mounted, `kitten mini` serves a directory on it, workers
-load it and log elsewhere (tests/lib/oracle.py). A cut is the shutdown ioctl (`_IOR('X', 125, u32)`, flag 2: not even
+load it and log elsewhere (tests/lib/oracle.py). At a cut the server is frozen (nothing leaves a machine without power);
+every fourth time it goes on running on the dead disk instead, where writes fail. The cut is the shutdown ioctl (`_IOR('X', 125, u32)`, flag 2: not even
 the log is flushed), after which the file system takes no more writes; then the server is killed, the file system
 unmounted, mounted again (its own recovery runs), the server started and the acknowledged objects verified. What was
 never synced is lost by this just as by a power failure. --cuts is per file system.
@@ -39,6 +40,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=int(time.time()))
     p.add_argument("--workers", type=int, default=4)
     p.add_argument("--fs", default="ext4,xfs")
+    p.add_argument("--live", type=float, default=0.25, help="share of cuts under a running server")
     p.add_argument("--require", action="store_true")
     p.add_argument("--bug")
     p.add_argument("--expect-failure", action="store_true")
@@ -114,11 +116,18 @@ def why_not(fs):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def one_cut(disk, server, oracle, rng):
+def one_cut(disk, server, oracle, rng, live_share):
     time.sleep(rng.choice([rng.uniform(0.02, 0.2), rng.uniform(0.2, 1.2)]))
+    live = rng.random() < live_share
+    if not live:
+        server.freeze()
+    begin = time.monotonic()
     disk.cut()
-    time.sleep(rng.uniform(0, 0.05))
+    if live:
+        time.sleep(rng.uniform(0, 0.3))
     server.kill()
+    if live:
+        oracle.dying.append((begin, time.monotonic()))
     disk.unmount()
     disk.mount()
     server.start()
@@ -138,21 +147,18 @@ def run_fs(args, fs, directory, logs):
         load = lib.Load(args.workers, logs, server, args.seed)
         oracle = lib.Oracle(load.paths, server)
         while cuts < args.cuts and not (args.expect_failure and oracle.failures()):
-            one_cut(disk, server, oracle, rng)
+            one_cut(disk, server, oracle, rng, args.live)
             cuts += 1
         load.stop()
         oracle.read_logs()
         oracle.check_all()
         oracle.check_strangers(rng, 100)
+    except lib.ServerDied as e:
+        oracle.fail("unavailable", str(e))
     except (RuntimeError, OSError) as e:
         problems.append(str(e))
     finally:
-        if load:
-            load.stop_event.set()
-        if server.proc and server.proc.poll() is None:
-            server.kill()
-        if load:
-            load.stop()
+        lib.shut_down(server, load)
         disk.close()
     print(f"# {fs}: seed {args.seed}, {cuts} cuts in {time.monotonic() - begin:.0f} s; "
           f"{oracle.summary() if oracle else 'never ran'}", flush=True)
