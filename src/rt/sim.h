@@ -53,6 +53,7 @@ struct sim_options {
     uint32_t read_eio_ppm, write_eio_ppm, sync_eio_ppm;
     uint32_t short_read_ppm; /* a read returns fewer bytes although there are more */
     uint32_t short_write_ppm;
+    uint32_t no_space_ppm;          /* a creation or a write fails with -ENOSPC */
     uint32_t cold_ppm;              /* a nowait read finds the page missing */
     uint32_t stall_ppm;             /* a blocking job takes up to stall_max_ns */
     uint32_t net_loss_ppm;          /* per segment: both ends are reset after a while */

@@ -159,6 +159,8 @@ static void dir_change(struct sim *s, struct sim_dir *d, const char *from, const
 static int create_file(struct sim *s, struct sim_dir *d, const char *name, struct sim_inode **ret)
 {
     enum sim_fault what = persist_begin(s, s->opt.write_eio_ppm);
+    if (what == SIM_FAULT_NONE && sim_draw_chance(s, SIM_RNG_DISK, s->opt.no_space_ppm))
+        what = SIM_FAULT_ENOSPC;
     if (what == SIM_FAULT_ENOSPC || (what == SIM_FAULT_NONE && dir_free(s, d) < 4096)) {
         s->counts.no_space++;
         return -ENOSPC;
@@ -346,6 +348,8 @@ static ssize_t sim_file_pwritev(void *self, int file, const struct iovec *iov, i
         copy_in(f, iov, off, (size_t)sim_draw_below(s, SIM_RNG_DISK, len + 1));
         return sim_log(s, "pwrite", f->id, off, -EIO);
     }
+    if (what == SIM_FAULT_NONE && sim_draw_chance(s, SIM_RNG_DISK, s->opt.no_space_ppm))
+        what = SIM_FAULT_ENOSPC;
     size_t fit = what == SIM_FAULT_ENOSPC ? 0 : fitting(s, f, off, len);
     if (fit < len && fit == 0) {
         s->counts.no_space++;

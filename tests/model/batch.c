@@ -2,8 +2,10 @@
  * counter, and the parent replaces a child that died by a signal, blaming the case it was at. */
 #include "tests/model/batch.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -45,7 +47,7 @@ static void child(const struct batch *b, struct shared *sh, int job)
     for (;;) {
         uint64_t id = atomic_fetch_add(&sh->next, 1);
         if (id > b->last || (b->stop_after != 0 && sh->result.failed >= b->stop_after))
-            _exit(0);
+            exit(0); /* with the leak check of sanitizer builds */
         sh->current[job] = id;
         alarm((unsigned)b->limit_s);
         struct counters c = {0};
@@ -73,9 +75,13 @@ static pid_t start_child(const struct batch *b, struct shared *sh, int job)
 static void child_died(const struct batch *b, struct shared *sh, int job, int status)
 {
     char text[128];
-    int sig = WTERMSIG(status);
-    snprintf(text, sizeof(text), "died by signal %d (%s)", sig,
-             sig == 14 ? "ran too long: it hangs or loops" : strsignal(sig));
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (sig != 0)
+        snprintf(text, sizeof(text), "died by signal %d (%s)", sig,
+                 sig == SIGALRM ? "ran too long: it hangs or loops" : strsignal(sig));
+    else
+        snprintf(text, sizeof(text), "exit status %d: leaks, see standard error",
+                 WEXITSTATUS(status));
     unlock(sh);
     sh->result.done++;
     add_failure(sh, sh->current[job], text);
@@ -129,6 +135,13 @@ void batch_print_counters(const struct counters *c)
     printf("closed volumes %llu, generations %llu, sectors lost %llu, torn %llu\n",
            (unsigned long long)c->rollovers, (unsigned long long)c->compactions,
            (unsigned long long)c->sectors_lost, (unsigned long long)c->sectors_torn);
+    printf("failed reads %llu, writes %llu, syncs %llu, no space %llu, short %llu, stalls %llu, "
+           "names lost %llu, "
+           "damaged %llu\n",
+           (unsigned long long)c->failed_reads, (unsigned long long)c->failed_writes,
+           (unsigned long long)c->failed_syncs, (unsigned long long)c->no_space,
+           (unsigned long long)c->short_calls, (unsigned long long)c->stalls,
+           (unsigned long long)c->dir_ops_lost, (unsigned long long)c->rots);
     printf("lost %llu, resurrected %llu, corrupt %llu, phantom %llu, other %llu\n",
            (unsigned long long)c->lost, (unsigned long long)c->resurrected,
            (unsigned long long)c->corrupt, (unsigned long long)c->phantom,

@@ -39,6 +39,7 @@ int engine_open(const struct engine_options *opt, struct engine **ret)
         .dirs = dirs,
         .ndirs = opt->disks,
         .volume_limit_bytes = opt->volume_limit_bytes,
+        .reserve_bytes = opt->reserve_bytes,
         .dead_fold_bytes = opt->dead_fold_bytes,
         .undelete_window_s = opt->undelete_window_s,
         .idle_mark_ms = opt->idle_mark_ms,

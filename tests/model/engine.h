@@ -10,6 +10,7 @@ struct engine;
 struct engine_options {
     int disks; /* directories /d0, /d1, ... */
     uint64_t volume_limit_bytes;
+    uint64_t reserve_bytes; /* 0: by the limit */
     uint64_t dead_fold_bytes;
     uint32_t undelete_window_s;
     uint32_t idle_mark_ms;

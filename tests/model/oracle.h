@@ -35,6 +35,8 @@ struct blob {
 struct counters {
     uint64_t puts, acked_puts, gets, acked_deletes, acked_undeletes, unavailable, duplicates;
     uint64_t cuts, kills, restarts, ops, seeds, sectors_lost, sectors_torn, compactions, rollovers;
+    uint64_t failed_reads, failed_writes, failed_syncs, no_space, short_calls, stalls, dir_ops_lost,
+        rots;
     uint64_t lost, resurrected, corrupt, phantom, other; /* violations */
 };
 

@@ -53,8 +53,9 @@ void plan_apply_classes(struct plan *p)
     p->sim.read_eio_ppm = c & CLASS_READ_EIO ? 4000 : 0;
     p->sim.short_read_ppm = p->sim.short_write_ppm = c & CLASS_SHORT ? 100000 : 0;
     p->sim.stall_ppm = c & CLASS_STALL ? 5000 : 0;
+    p->sim.no_space_ppm = c & CLASS_FULL ? 5000 : 0;
     p->sim.dir_reorder = (c & CLASS_REORDER) != 0;
-    p->sim.capacity_bytes = c & CLASS_FULL ? KIB(600 + p->seed % 7 * 300) : MIB(64);
+    p->sim.capacity_bytes = c & CLASS_FULL ? KIB(300 + p->seed % 7 * 150) : MIB(64);
 }
 
 static void make_lives(struct plan *p, struct rand_state *r)
@@ -88,8 +89,9 @@ void plan_make(struct plan *p, uint64_t seed, uint32_t only)
     plan_apply_classes(p);
     p->sim.cold_ppm = rand_below(&r, 2) ? 300000 : 0;
     p->engine.disks = rand_below(&r, 3) ? 1 : 2;
-    p->engine.volume_limit_bytes = KIB(limits_kib[rand_below(&r, 6)]);
+    p->engine.volume_limit_bytes = KIB(limits_kib[rand_below(&r, p->classes & CLASS_FULL ? 2 : 6)]);
     p->engine.dead_fold_bytes = rand_below(&r, 2) ? 4096 + 32 + rand_below(&r, 1000) : 0;
+    p->engine.reserve_bytes = p->classes & CLASS_FULL ? KIB(120) : 0;
     p->engine.undelete_window_s = 1 + (uint32_t)rand_below(&r, 60);
     p->engine.idle_mark_ms = 20 + (uint32_t)rand_below(&r, 1000);
     p->engine.background = rand_below(&r, 3) == 0;

@@ -598,14 +598,23 @@ static void rot(struct run *r)
 
 static void quiet_options(struct sim_options *o)
 {
-    o->read_eio_ppm = o->write_eio_ppm = o->sync_eio_ppm = o->stall_ppm = 0;
+    o->read_eio_ppm = o->write_eio_ppm = o->sync_eio_ppm = o->stall_ppm = o->no_space_ppm = 0;
 }
 
 static void finish(struct run *r, struct run_result *ret)
 {
     r->o.c.seeds = 1;
-    r->o.c.sectors_lost = sim_counts(r->s)->sectors_lost;
-    r->o.c.sectors_torn = sim_counts(r->s)->sectors_torn;
+    const struct sim_counts *n = sim_counts(r->s);
+    r->o.c.sectors_lost = n->sectors_lost;
+    r->o.c.sectors_torn = n->sectors_torn;
+    r->o.c.failed_reads = n->failed_reads;
+    r->o.c.failed_writes = n->failed_writes;
+    r->o.c.failed_syncs = n->failed_syncs;
+    r->o.c.no_space = n->no_space;
+    r->o.c.short_calls = n->short_reads + n->short_writes;
+    r->o.c.stalls = n->stalls;
+    r->o.c.dir_ops_lost = n->dir_ops_lost;
+    r->o.c.rots = r->rotten;
     ret->c = r->o.c;
     ret->trace = sim_trace(r->s);
     snprintf(ret->first, sizeof(ret->first), "%s", r->o.first);
