@@ -289,11 +289,11 @@ static void linger(struct http_conn *c)
 {
     uint8_t junk[4096];
     size_t left = HTTP_LINGER_BYTES;
-    int64_t deadline = rt_after_ms(HTTP_LINGER_MS);
+    int64_t end = rt_after_ms(HTTP_LINGER_MS);
     if (rt_shutdown(&c->sock) < 0)
         return;
-    while (left > 0 && !c->loop->stopping) {
-        ssize_t n = rt_recv(&c->sock, junk, sizeof(junk), deadline);
+    while (left > 0 && !c->loop->stopping && rt_now_ns() < end) {
+        ssize_t n = rt_recv(&c->sock, junk, sizeof(junk), rt_after_ms(HTTP_LINGER_GAP_MS));
         if (n <= 0)
             return;
         left -= KT_MIN(left, (size_t)n);

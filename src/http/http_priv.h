@@ -28,8 +28,9 @@
 #define HTTP_ARENA_MAX (1u << 20)     /* bytes a request's arena may take from the heap */
 #define HTTP_POOL_MAX 64u             /* unused active blocks kept by each loop */
 #define HTTP_DRAIN_BYTES (256u << 10) /* unread body that is read away to keep a connection */
-#define HTTP_LINGER_BYTES (1u << 20)  /* bytes read away after the server's end of stream */
-#define HTTP_LINGER_MS 2000           /* and for how long */
+#define HTTP_LINGER_BYTES (64u << 20) /* bytes read away after the server's end of stream */
+#define HTTP_LINGER_MS 10000          /* for how long at most */
+#define HTTP_LINGER_GAP_MS 2000       /* and how long without a byte */
 #define HTTP_SEND_STEP (256u << 10)   /* bytes that must go out within one send timeout */
 #define HTTP_RATE_WINDOW_NS (10 * NS_PER_SEC)
 
@@ -45,6 +46,8 @@ struct http_conn {
     int64_t retry_until_ns;
     enum conn_state state;
 };
+
+_Static_assert(sizeof(struct http_conn) <= 256, "idle connections stay small");
 
 /* How far the answer of the current request has come. */
 enum reply_state {

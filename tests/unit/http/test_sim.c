@@ -4,7 +4,7 @@
 
 #include "rt/sim.h"
 
-#define SEEDS 100
+#define SEEDS 30
 #define FIBERS 8
 #define REQUESTS 12
 
