@@ -83,7 +83,7 @@ static void head_text(struct dump *d)
            d->vol.slot_index ? 'B' : 'A', t->counter, state_name(t->state), t->epoch, t->generation,
            t->sealed_length, t->reason);
     if (d->vol.bad_slots)
-        printf("slot %c is not valid\n", d->vol.slot_index ? 'A' : 'B');
+        printf("slot %c holds no valid state\n", d->vol.slot_index ? 'A' : 'B');
     for (uint32_t i = 0; i < t->nhistory; i++)
         printf("epoch %u from offset %" PRIu64 "\n", t->history[i].epoch, t->history[i].start);
     printf("file of %" PRIu64 " bytes\n\n%-28s %10s %10s %-11s %5s %6s %s\n", d->vol.size, "id",

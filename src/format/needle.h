@@ -60,7 +60,7 @@ enum needle_tag {
     TAG_CONDITION = 7,
     TAG_REQUEST = 8,   /* request id, u64 */
     TAG_MASKS = 9,     /* blob ids (16 bytes each) that this record masks or describes */
-    TAG_MTIME = 10,    /* u64 Unix milliseconds of the write */
+    TAG_MTIME = 10,    /* u32 Unix seconds of the write */
     TAG_SETTINGS = 11, /* JSON of a bucket record */
 };
 

@@ -74,8 +74,8 @@ static int send_member(struct out *o, struct store_reader *r, struct slice name,
     struct slice run, mtime;
     uint64_t mtime_s = 0;
     int rc = st->read(r, call_deadline(o->c), &run);
-    if (needle_meta_find(r->meta_view, TAG_MTIME, &mtime) && mtime.len == 8)
-        mtime_s = load_u64le(mtime.p) / 1000;
+    if (needle_meta_find(r->meta_view, TAG_MTIME, &mtime) && mtime.len == 4)
+        mtime_s = load_u32le(mtime.p);
     if (rc >= 0)
         rc = tar_write_header(&o->head, name, r->info.data_len, mtime_s);
     if (rc < 0)

@@ -73,8 +73,8 @@ static void read_meta(const struct store_reader *r, struct head *h)
     while (needle_meta_next(r->meta_view, &at, &tag, &v) > 0) {
         if (tag == TAG_CONTENT_TYPE)
             h->type = v;
-        else if (tag == TAG_MTIME && v.len == 8)
-            h->mtime_s = (int64_t)(load_u64le(v.p) / 1000);
+        else if (tag == TAG_MTIME && v.len == 4)
+            h->mtime_s = (int64_t)load_u32le(v.p);
     }
 }
 

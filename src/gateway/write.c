@@ -85,9 +85,9 @@ struct slice write_type_of_name(struct slice name)
 int write_meta(struct slice name, struct slice type, uint32_t expires_s,
                uint8_t out[WRITE_META_MAX], size_t *ret_len)
 {
-    uint8_t mtime[8], expires[4];
+    uint8_t mtime[4], expires[4];
     size_t len = 0;
-    store_u64le(mtime, (uint64_t)(rt_wall_ns() / NS_PER_MS));
+    store_u32le(mtime, (uint32_t)(rt_wall_ns() / NS_PER_SEC));
     store_u32le(expires, expires_s);
     int rc = needle_meta_add(out, WRITE_META_MAX, &len, TAG_MTIME, slice_of(mtime, sizeof(mtime)));
     if (rc >= 0 && type.len)

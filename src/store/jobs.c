@@ -400,10 +400,18 @@ static struct note *pick_scrub(struct disk_jobs *d)
 
 /* ---- the fibers ---- */
 
+static void show_oldest(struct jobs *j)
+{
+    struct jobs_totals t;
+    jobs_totals(j, &t);
+    metric_set(METRIC_SCRUB_OLDEST, METRIC_NO_LABELS, (int64_t)t.scrub_oldest_s);
+}
+
 /* Does the most useful thing. Returns 1 when there was one, 0 when not, CANCELED. */
 static int look(struct disk_jobs *d)
 {
     notes_update(d, NULL, 0);
+    show_oldest(d->all);
     if (disk_state_of(d->disk) == DISK_FAILED)
         return 0;
     int rc = expire(d);

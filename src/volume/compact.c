@@ -142,7 +142,7 @@ static int decide(struct compaction *c)
         .from_generation = c->slot.generation,
         .to_generation = c->slot.generation + 1,
         .source_length = generation_length(c->gen),
-        .created_ms = (uint64_t)(rt_wall_ns() / NS_PER_MS),
+        .created_ms = c->opt->now_ms ? c->opt->now_ms : (uint64_t)(rt_wall_ns() / NS_PER_MS),
         .count = index_count(c->ix),
         .live_bytes = all,
     };
