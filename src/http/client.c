@@ -3,9 +3,10 @@
  * Happy path: take a connection, send head and body pieces in one call, receive until the response
  * head is whole, hand out the body, give the connection back.
  *
- * Failure: when sending fails, the server may have answered before it closed (413, 503): the answer
- * is read if it is there, and the connection is not used again. A pooled connection that fails
- * before the first byte of a response is replaced once, for requests that may be sent twice.
+ * Failure: a server may answer before it has the whole body (413, 503). A streamed body stops when
+ * the answer is seen; when sending fails, the answer is read if it is there; the connection is not
+ * used again. A pooled connection that fails before the first byte of a response is replaced once,
+ * for requests that may be sent twice.
  */
 #include "http/client.h"
 
@@ -147,6 +148,23 @@ static size_t size_line(char out[20], size_t len)
     return n + 2;
 }
 
+/* Looks for an answer that comes before the body has been sent. Returns 1 when there is one:
+ * sending more would be waste, and the connection can't be used again. */
+static int early_answer(struct client_conn *conn)
+{
+    ssize_t n = rt_recv_now(&conn->sock, conn->in, conn->in_cap);
+    if (n == -KT_ERR_AGAIN)
+        return 0;
+    if (n <= 0)
+        return n < 0 ? (int)n
+                     : err_set(KT_ERR_CLOSED, "connection closed while the request was sent");
+    if (n > 9 && conn->in[9] == '1')
+        return 0; /* an interim answer that nobody asked for */
+    conn->end = (size_t)n;
+    conn->broken = true;
+    return 1;
+}
+
 /* Sends what the callback gives, in pieces of the connection's read buffer, which is unused until
  * the response comes. */
 static int send_stream(struct client_conn *conn, const struct http_call *call)
@@ -177,6 +195,9 @@ static int send_stream(struct client_conn *conn, const struct http_call *call)
         if (n == 0)
             break;
         left = chunked ? left : left - (uint64_t)n;
+        rc = left > 0 ? early_answer(conn) : 0;
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
     }
     return 0;
 }

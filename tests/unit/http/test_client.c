@@ -193,6 +193,7 @@ static void early_answer(struct env *e)
     call.body_len = MIB(64);
     struct buf out = BUF_INIT(MIB(1));
     CHECK_INT(fetch(c, &call, &out), 413);
+    CHECK(src.left > 0); /* the rest was not sent for nothing */
     struct http_client_stats st;
     http_client_stats(c, &st);
     CHECK_INT(st.idle, 0);
