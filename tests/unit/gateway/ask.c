@@ -83,7 +83,8 @@ static struct slice unchunk(uint8_t *p, size_t len)
     for (int rc = 0; rc == 0;) {
         rc = h1_chunked_feed(&c, in, &used, &data);
         EXPECT(rc >= 0 && (rc == 1 || used > 0));
-        memmove(p + n, data.p, data.len);
+        if (data.len)
+            memmove(p + n, data.p, data.len);
         n += data.len;
         in = slice_sub(in, used, in.len);
     }
