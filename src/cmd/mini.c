@@ -148,14 +148,23 @@ static int write_endpoint(struct mini *m)
 
 /* ---- running ---- */
 
+static void first_live(void *arg, const struct bucket *bk)
+{
+    const char **name = arg;
+    if (!*name)
+        *name = bk->name;
+}
+
 static void print_banner(const struct mini *m)
 {
+    const char *bucket = NULL;
+    buckets_each(gateway_buckets(m->gw), first_live, &bucket);
     struct key key = {0};
     struct banner b = {.dir = m->conf.data.at[0],
                        .ndirs = m->conf.data.n,
                        .addrs = m->addrs,
                        .naddrs = m->naddrs,
-                       .bucket = FIRST_BUCKET,
+                       .bucket = bucket ? bucket : FIRST_BUCKET,
                        .show_secret = m->new_key,
                        .started_in_ms = (rt_now_ns() - m->started_ns) / NS_PER_MS};
     if (keys_first(gateway_keys(m->gw), &key))

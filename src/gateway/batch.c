@@ -268,9 +268,20 @@ static int take_body(struct batch *b)
     return flush(b);
 }
 
-static struct batch *batch_new(struct call *c, struct bucket *bk, uint32_t expires_s)
+/* What a batch holds besides the data it gathers, charged from its start to its end. */
+#define BATCH_FIXED (sizeof(struct batch) + LINES_HELD)
+
+static int batch_new(struct call *c, struct bucket *bk, uint32_t expires_s, struct batch **ret)
 {
-    struct batch *b = mem_zalloc(sizeof(*b));
+    int rc = http_budget_take(BATCH_FIXED);
+    if (rc < 0)
+        return rc;
+    struct batch *b = mem_try_alloc(sizeof(*b));
+    if (!b) {
+        http_budget_give(BATCH_FIXED);
+        return err_set(KT_ERR_NO_MEMORY, "no memory for a batch");
+    }
+    memset(b, 0, sizeof(*b));
     b->c = c;
     b->bucket = bk;
     b->expires_s = expires_s;
@@ -279,12 +290,13 @@ static struct batch *batch_new(struct call *c, struct bucket *bk, uint32_t expir
     b->names = BUF_INIT((size_t)BATCH_FILES * TAR_NAME_MAX);
     b->metas = BUF_INIT((size_t)BATCH_FILES * WRITE_META_MAX);
     b->lines = BUF_INIT(LINES_HELD + (size_t)(BATCH_FILES + 1) * (6 * TAR_NAME_MAX + 512));
-    return b;
+    *ret = b;
+    return 0;
 }
 
 static void batch_free(struct batch *b)
 {
-    http_budget_give(b->charged);
+    http_budget_give(b->charged + BATCH_FIXED);
     tar_reader_free(b->tar);
     buf_done(&b->data);
     buf_done(&b->names);
@@ -327,7 +339,10 @@ int batch_put(struct call *c)
     /* A batch is stored as it comes: a hash of all of it would be found wrong too late. */
     if (c->verdict.has_payload_hash)
         return err_set(KT_ERR_INVALID, "batches take x-amz-content-sha256: UNSIGNED-PAYLOAD");
-    struct batch *b = batch_new(c, bk, expires_s);
+    struct batch *b;
+    rc = batch_new(c, bk, expires_s, &b);
+    if (rc < 0)
+        return rc;
     rc = take_body(b);
     if (!(rc < 0 && client_is_gone(rc) && !b->begun))
         rc = finish(b, rc);

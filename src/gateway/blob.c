@@ -78,6 +78,10 @@ static void read_meta(const struct store_reader *r, struct head *h)
     }
 }
 
+/* What a browser may do with a document that a user stored: show it, not run it. Drawings keep
+ * their styles and embedded pictures. */
+#define TAME_POLICY "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
 /* Types that a browser may run get a policy that doesn't let them. */
 static bool may_run(struct slice type)
 {
@@ -103,7 +107,7 @@ static void fill_head(const struct call *c, const struct store_reader *r, struct
     add_field(h, "accept-ranges", SLICE_LIT("bytes"));
     add_field(h, "content-type", h->type.len ? h->type : SLICE_LIT("application/octet-stream"));
     if (may_run(h->type))
-        add_field(h, "content-security-policy", SLICE_LIT("sandbox; default-src 'none'"));
+        add_field(h, "content-security-policy", SLICE_LIT(TAME_POLICY));
 }
 
 /* Which part was asked for. Returns 1 for a part, 0 for everything, RANGE. */

@@ -145,6 +145,16 @@ void gateway_close(struct gateway *gw)
     mem_free(gw);
 }
 
+/* Said once in the log, and in the status until it is mended. */
+static void note_keys(struct gateway *gw, int rc)
+{
+    bool bad = rc < 0 && rc != -KT_ERR_CANCELED;
+    if (bad && !atomic_exchange(&gw->keys_bad, true))
+        log_warn("gateway", "keys not read again, the old ones stay in use", LOG_ERR(rc));
+    else if (rc >= 0)
+        atomic_store(&gw->keys_bad, false);
+}
+
 int gateway_background(void *arg)
 {
     struct gateway *gw = arg;
@@ -153,10 +163,7 @@ int gateway_background(void *arg)
         if (rc < 0)
             return rc == -KT_ERR_CANCELED ? 0 : rc;
         rc = keys_reload(gw->keys);
-        if (rc < 0 && rc != -KT_ERR_CANCELED)
-            memcpy(gw->keys_problem, diag_get()->text, sizeof(gw->keys_problem));
-        else if (rc == 1)
-            gw->keys_problem[0] = 0;
+        note_keys(gw, rc);
         rc = buckets_save(gw->buckets);
         (void)rc; /* tried again at the next turn; the log has the truth */
     }

@@ -23,7 +23,7 @@ struct gateway {
     int64_t started_s;                          /* Unix seconds */
     _Atomic(const struct http_server *) server; /* NULL before it listens */
     _Atomic bool draining;
-    char keys_problem[DIAG_TEXT_MAX]; /* last failed reload, for status; loop 0's */
+    _Atomic bool keys_bad; /* the last look at keys.json failed */
 };
 
 /* What metrics and the access log want to know; lives in the request's arena. */
@@ -68,7 +68,7 @@ static inline int64_t call_deadline(const struct call *c)
 /* ---- write.c: what single blobs and batches have in common ---- */
 
 #define WRITE_META_MAX 1536u /* bytes of meta that a gateway writes */
-#define ETAG_MAX 20u         /* quotes included */
+#define ETAG_MAX 27u         /* quotes included */
 
 /* The live bucket that the query names. Errors: INVALID (none named), NO_BUCKET. */
 int write_bucket(const struct call *c, struct bucket **ret) KT_MUST_CHECK;

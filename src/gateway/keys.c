@@ -26,6 +26,7 @@ struct keys {
     pthread_rwlock_t lock; /* guards list */
     struct key_list list;
     struct key dummy; /* random; what an unknown access key finds */
+    int text_rc;      /* what parsing it gave; the reloading fiber's */
     struct buf text;  /* the file as it was read last; the reloading fiber's */
     _Atomic uint32_t generation;
 };
@@ -273,15 +274,16 @@ int keys_reload(struct keys *k)
     int rc = statefile_read(k->dir, KEYS_FILE, &text);
     bool same = rc >= 0 && slice_eq(buf_slice(&text), buf_slice(&k->text));
     if (rc >= 0 && !same) {
-        /* Remembered even when it is damaged: reported once, not at every look. */
         struct buf old = k->text;
         k->text = text;
         text = old;
-        rc = keys_parse(buf_slice(&k->text), &l);
+        rc = k->text_rc = keys_parse(buf_slice(&k->text), &l);
         if (rc >= 0) {
             swap_list(k, &l);
             rc = 1;
         }
+    } else if (same && k->text_rc < 0) {
+        rc = err_set(KT_ERR_FORMAT, KEYS_FILE " is still damaged");
     }
     key_list_done(&l);
     if (text.p)

@@ -176,8 +176,9 @@ int status_get(struct call *c)
     struct buf out = BUF_INIT(4 * STATUS_MAX + KIB(64));
     struct store_walk w = {.arg = &r, .disk = on_disk, .volume = on_volume, .job = on_job};
     c->gw->store->walk(c->gw->store->self, &w);
-    if (c->gw->keys_problem[0])
-        problem(&r, "file", KEYS_FILE, c->gw->keys_problem);
+    if (atomic_load(&c->gw->keys_bad))
+        problem(&r, "file", KEYS_FILE,
+                "can't be read, so the keys read before stay in use; the log says why");
     int rc = r.rc < 0 ? r.rc : add_all(c, &r, &out);
     if (rc >= 0)
         rc = reply_json(c->rq, 200, buf_slice(&out));

@@ -3,7 +3,6 @@
 
 #include "base/enc.h"
 #include "base/macros.h"
-#include <stdio.h>
 #include <string.h>
 
 #define TTL_MAX_S (UINT64_C(100) * 366 * 86400)
@@ -104,5 +103,18 @@ int write_meta(struct slice name, struct slice type, uint32_t expires_s,
 
 size_t etag_format(uint32_t data_crc, uint64_t len, char out[ETAG_MAX + 1])
 {
-    return (size_t)snprintf(out, ETAG_MAX + 1, "\"%08x-%llx\"", data_crc, (unsigned long long)len);
+    static const char hex[] = "0123456789abcdef";
+    char *at = out;
+    int shift = 60;
+    *at++ = '"';
+    for (int s = 28; s >= 0; s -= 4)
+        *at++ = hex[data_crc >> s & 15];
+    *at++ = '-';
+    while (shift > 0 && !(len >> shift))
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        *at++ = hex[len >> shift & 15];
+    *at++ = '"';
+    *at = 0;
+    return (size_t)(at - out);
 }

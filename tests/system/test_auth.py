@@ -167,3 +167,24 @@ def test_keys_come_and_go(fresh):
     assert eventually(401)
     assert run("keys", "rm", fresh.dir, "second").returncode == 4
     assert run("keys", "ls", "/nonexistent").returncode == 4
+
+
+def test_damaged_keys_file_is_told(fresh):
+    path = f"{fresh.dir}/keys.json"
+    with open(path, encoding="ascii") as f:
+        good = f.read()
+
+    def eventually(state):
+        for _ in range(60):
+            s = fresh.status()
+            if s["state"] == state:
+                return s
+            time.sleep(0.1)
+        return None
+    with open(path, "w", encoding="ascii") as f:
+        f.write("{")
+    assert "keys.json" in eventually("degraded")["problems"][0]
+    assert fresh.log_text().count("keys not read again") == 1
+    with open(path, "w", encoding="ascii") as f:
+        f.write(good)
+    assert eventually("healthy")
