@@ -97,6 +97,14 @@ bool deadlog_record_decode(const uint8_t *in, uint32_t *chain, struct deadlog_re
     return true;
 }
 
+static bool all_zero(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] != 0)
+            return false;
+    return true;
+}
+
 void deadlog_scan(struct slice records, uint32_t chain, struct deadlog_scan *ret)
 {
     struct deadlog_record rec;
@@ -108,7 +116,7 @@ void deadlog_scan(struct slice records, uint32_t chain, struct deadlog_scan *ret
         s.durable = KT_MAX(s.durable, rec.durable);
     }
     s.records = (uint32_t)at;
-    if (records.len > at * DEADLOG_RECORD)
+    if (!all_zero(slice_sub(records, at * DEADLOG_RECORD, records.len)))
         s.verdict = DEADLOG_TORN;
     /* Behind the break, a record that fits the stored checksum before it still tells what was
      * synced. */

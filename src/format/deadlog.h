@@ -7,6 +7,9 @@
  * cut; what is broken below it is damage, and then no volume of the disk may say what is deleted. A
  * record with vid 0 is a mark that carries only `durable`.
  *
+ * Zeros behind the last record are space kept for records to come, so that a full disk still takes
+ * deletes.
+ *
  * The counter of a needle rises with each delete and undelete: odd means dead; of several records
  * the one with the highest counter counts, so that replaying twice changes nothing.
  *
@@ -57,7 +60,7 @@ bool deadlog_record_decode(const uint8_t *in, uint32_t *chain,
                            struct deadlog_record *ret) KT_MUST_CHECK;
 
 enum deadlog_verdict {
-    DEADLOG_CLEAN,   /* every byte is a valid record */
+    DEADLOG_CLEAN,   /* every byte is a valid record, or a zero behind the last one */
     DEADLOG_TORN,    /* bytes behind the valid records that nothing vouches for: cut them */
     DEADLOG_DAMAGED, /* a record is broken that a later one knows to be synced */
 };

@@ -12,7 +12,7 @@ void store_file_encode(const struct store_file *f, uint8_t out[BLOCK_SIZE])
     kt_assert(f->ndisks <= STORE_DISKS_MAX);
     store_u64le(out, STORE_MAGIC);
     store_u32le(out + 8, STORE_FILE_VERSION);
-    store_u32le(out + 12, 0);
+    store_u32le(out + 12, f->flags);
     store_u64le(out + 16, f->counter);
     store_u32le(out + 24, f->next_vid);
     store_u32le(out + 28, f->ndisks);
@@ -31,6 +31,7 @@ int store_file_decode(struct slice in, struct store_file *ret)
                        " knows %u: use the version that wrote it",
                        load_u32le(in.p + 8), STORE_FILE_VERSION);
     struct store_file f = {.counter = load_u64le(in.p + 16),
+                           .flags = load_u32le(in.p + 12),
                            .next_vid = load_u32le(in.p + 24),
                            .ndisks = load_u32le(in.p + 28)};
     if (f.ndisks > STORE_DISKS_MAX)

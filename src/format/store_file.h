@@ -4,7 +4,7 @@
  * Little endian, one block of 4096 bytes:
  *     0   8  magic "KTNSTOR\n"           24   4  next_vid, above every volume id ever given out
  *     8   4  version (1)                 28   4  number of directories (0..64)
- *    12   4  zero                        32      their uuids, 16 bytes each
+ *    12   4  flags, STORE_FILE_UNSURE    32      their uuids, 16 bytes each
  *    16   8  counter, rises by one with each change; the copy with the highest is current
  *  4092   4  crc of bytes 0..4091
  *
@@ -19,9 +19,11 @@
 
 #define STORE_FILE_VERSION 1u
 #define STORE_DISKS_MAX 64u
+#define STORE_FILE_UNSURE 1u /* a copy was lost: there may be directories that the list lacks */
 
 struct store_file {
     uint64_t counter;
+    uint32_t flags;
     vid_t next_vid; /* 0: none was chosen yet */
     uint32_t ndisks;
     uint8_t disks[STORE_DISKS_MAX][UUID_BYTES];

@@ -46,25 +46,32 @@ static bool lists(const struct store_file *f, const uint8_t *uuid)
     return false;
 }
 
-/* Takes over the newest readable copy. */
+/* Takes over the newest readable copy. A directory that must have one and has none makes the list
+ * unsure, unless another copy tells. */
 static int read_copies(struct store *s)
 {
+    bool found = false, lost = false;
     for (int i = 0; i < s->ndisks; i++) {
         uint8_t *bytes;
         size_t len;
         struct store_file f;
         int rc = disk_get_file(s->disks[i].disk, STORE_FILE_NAME, BLOCK_SIZE, &bytes, &len);
-        if (rc == -KT_ERR_NOT_FOUND)
-            continue;
         if (rc == 0) {
             rc = store_file_decode(slice_of(bytes, len), &f);
             mem_free(bytes);
         }
         if (rc == -KT_ERR_FORMAT || rc == -KT_ERR_DENIED)
             return rc;
-        if (rc == 0 && f.counter > s->file.counter)
+        if (rc < 0) {
+            lost = lost || rc != -KT_ERR_NOT_FOUND || disk_volume_count(s->disks[i].disk) > 0;
+            continue;
+        }
+        found = true;
+        if (f.counter > s->file.counter)
             s->file = f;
     }
+    if (lost && !found)
+        s->file.flags |= STORE_FILE_UNSURE;
     return 0;
 }
 
@@ -82,10 +89,11 @@ static bool update_list(struct store *s)
     bool changed = false;
     if (s->opt.forget_missing) {
         uint32_t kept = 0;
+        s->file.flags &= ~STORE_FILE_UNSURE;
         for (uint32_t i = 0; i < s->file.ndisks; i++)
             if (given(s, s->file.disks[i]))
                 memmove(s->file.disks[kept++], s->file.disks[i], UUID_BYTES);
-        changed = kept != s->file.ndisks;
+        changed = true;
         s->file.ndisks = kept;
     }
     for (int i = 0; i < s->ndisks; i++) {
@@ -95,6 +103,7 @@ static bool update_list(struct store *s)
         memcpy(s->file.disks[s->file.ndisks++], uuid, UUID_BYTES);
         changed = true;
     }
+    s->incomplete = (s->file.flags & STORE_FILE_UNSURE) != 0;
     for (uint32_t i = 0; i < s->file.ndisks; i++)
         s->incomplete = s->incomplete || !given(s, s->file.disks[i]);
     return changed;

@@ -30,6 +30,8 @@
 #define DEAD_FILE_MAX (UINT64_C(1) << 32)
 #define DEAD_GROUP_MAX 512u
 #define DEAD_QUEUE_MAX 65536u
+#define DEAD_AHEAD                                                                                 \
+    65536u /* zeros kept behind the records, so that a full disk still takes deletes */
 
 enum dead_stage { DEAD_QUEUED, DEAD_TAKEN, DEAD_DONE };
 
@@ -457,16 +459,38 @@ static int decide(struct dead_request *q, uint32_t now_s)
     return 0;
 }
 
+/* Keeps zeros behind the records as long as there is space for them; what follows is written over
+ * them and needs none. A failure is met again, and handled, by the next write of records. */
+static void reserve_ahead(struct disk *d)
+{
+    struct dead_log *log = &d->dead;
+    uint64_t end = DEADLOG_START + (uint64_t)DEADLOG_RECORD * log->records;
+    if (log->reserved >= end + DEAD_AHEAD / 2 || disk_state_of(d) != DISK_OK)
+        return;
+    uint64_t from = KT_MAX(log->reserved, end);
+    size_t len = (size_t)(end + DEAD_AHEAD - from);
+    uint8_t *zeros = mem_zalloc(len);
+    struct iovec iov = {.iov_base = zeros, .iov_len = len};
+    int rc = rt_file_pwritev_sync(log->file, &iov, 1, from, !d->opt.no_sync);
+    if (rc == 0)
+        log->reserved = from + len;
+    else if (rc != -KT_ERR_NO_SPACE)
+        disk_fault(d, "the dead log can't be extended: %s", err_text(rc));
+    mem_free(zeros);
+}
+
 /* Appends `n` encoded records. On success the log has grown by them. */
 static int log_append(struct disk *d, uint8_t *bytes, uint32_t n, uint32_t chain)
 {
     struct dead_log *log = &d->dead;
     uint64_t at = DEADLOG_START + (uint64_t)DEADLOG_RECORD * log->records;
-    struct iovec iov = {.iov_base = bytes, .iov_len = (size_t)DEADLOG_RECORD * n};
+    size_t iov_bytes = (size_t)DEADLOG_RECORD * n;
+    struct iovec iov = {.iov_base = bytes, .iov_len = iov_bytes};
     bool sync = !d->opt.no_sync && !BUG(DELETE_NO_SYNC);
     int rc = rt_file_pwritev_sync(log->file, &iov, 1, at, sync);
     if (rc == -KT_ERR_NO_SPACE) {
         int cut = rt_file_truncate(log->file, at);
+        log->reserved = at;
         if (cut == 0)
             cut = rt_file_datasync(log->file);
         if (cut == 0)
@@ -479,6 +503,7 @@ static int log_append(struct disk *d, uint8_t *bytes, uint32_t n, uint32_t chain
     }
     log->records += n;
     log->chain = chain;
+    log->reserved = KT_MAX(log->reserved, at + iov_bytes);
     atomic_store(&log->bytes, at + (uint64_t)DEADLOG_RECORD * n);
     return 0;
 }
@@ -592,16 +617,16 @@ static void trim_tail(struct volume *v)
     section_end(&v->mu);
 }
 
-/* Writes an empty log under its name. *ret_file is open for writing. */
+/* Writes an empty log, with zeros behind it, under its name. *ret_file is open for writing. */
 static int fresh_log(struct disk *d, uint64_t instance, int *ret_file, uint32_t *ret_chain)
 {
-    uint8_t *block = mem_zalloc(BLOCK_SIZE);
+    uint8_t *bytes = mem_zalloc(BLOCK_SIZE + DEAD_AHEAD);
     struct deadlog_head head = {.instance = instance};
     memcpy(head.uuid, d->label.uuid, UUID_BYTES);
-    *ret_chain = deadlog_head_encode(&head, block);
-    struct iovec iov = {.iov_base = block, .iov_len = BLOCK_SIZE};
+    *ret_chain = deadlog_head_encode(&head, bytes);
+    struct iovec iov = {.iov_base = bytes, .iov_len = BLOCK_SIZE + DEAD_AHEAD};
     int rc = disk_put_file(d, DEAD_LOG_NAME, &iov, 1);
-    mem_free(block);
+    mem_free(bytes);
     if (rc == 0)
         rc = *ret_file = rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
     return rc < 0 ? rc : 0;
@@ -631,6 +656,7 @@ static int fold(struct disk *d)
     log->file = file;
     log->chain = chain;
     log->records = 0;
+    log->reserved = DEADLOG_START + DEAD_AHEAD;
     log->instance++;
     log->marked = true;
     atomic_store(&log->bytes, DEADLOG_START);
@@ -659,6 +685,8 @@ static int dead_main(void *arg)
     struct dead_group g;
     uint64_t fold_at = d->opt.dead_fold_bytes;
     uint8_t *bytes = mem_alloc((size_t)DEADLOG_RECORD * DEAD_GROUP_MAX);
+    if (atomic_load(&log->trusted))
+        reserve_ahead(d);
     for (int what; (what = dead_take(d, &g)) >= 0;) {
         if (what == 0) {
             write_mark(d);
@@ -667,6 +695,7 @@ static int dead_main(void *arg)
         group_write(d, &g, bytes);
         group_finish(log, &g);
         maybe_fold(d, &fold_at);
+        reserve_ahead(d);
     }
     if (!log->marked)
         write_mark(d);
@@ -753,7 +782,9 @@ static int replay_log(struct disk *d, uint64_t size, const uint8_t *bytes)
     log->marked = scan.records == 0 || scan.durable == scan.records - 1;
     uint64_t end = DEADLOG_START + (uint64_t)DEADLOG_RECORD * scan.records;
     atomic_store(&log->bytes, end);
+    log->reserved = size;
     if (scan.verdict == DEADLOG_TORN) {
+        log->reserved = end;
         rc = rt_file_truncate(log->file, end);
         if (rc == 0)
             rc = rt_file_datasync(log->file);

@@ -134,6 +134,7 @@ struct dead_log {
     uint64_t instance;
     uint32_t records; /* all synced */
     uint32_t chain;
+    uint64_t reserved; /* end of the file: records, then zeros */
     bool marked, started;
     _Atomic bool trusted; /* false: nothing of this disk may be served */
     _Atomic uint64_t bytes, folds, groups, marks;

@@ -90,9 +90,14 @@ static void scan_cuts_a_torn_tail(void **state)
     struct deadlog_scan s;
     for (uint32_t broken = 24; broken < 32; broken++) {
         uint32_t chain = build(log, 32);
-        memset(log + broken * DEADLOG_RECORD, 0, DEADLOG_RECORD);
+        memset(log + broken * DEADLOG_RECORD, 0xff, DEADLOG_RECORD);
         deadlog_scan(slice_of(log, sizeof(log)), chain, &s);
         assert_int_equal(s.verdict, DEADLOG_TORN);
+        assert_int_equal(s.records, broken);
+        /* Zeros are space kept for later, not a torn record. */
+        memset(log + broken * DEADLOG_RECORD, 0, sizeof(log) - broken * DEADLOG_RECORD);
+        deadlog_scan(slice_of(log, sizeof(log)), chain, &s);
+        assert_int_equal(s.verdict, DEADLOG_CLEAN);
         assert_int_equal(s.records, broken);
     }
     for (size_t cut = 31 * DEADLOG_RECORD + 1; cut < sizeof(log); cut++) {

