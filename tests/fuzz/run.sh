@@ -17,7 +17,7 @@ for target in $dir/tests/fuzz/fuzz_*; do
     if "$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$dir/crash-$name-" "$dir/corpus/$name" "tests/fuzz/corpus/$name" >"$dir/$name.log" 2>&1
     then
-        echo "ok - $name: $(grep -o 'number_of_executed_units: [0-9]*' "$dir/$name.log" | grep -o '[0-9]*') runs"
+        echo "ok - $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/$name.log" | tail -1) runs"
         passed=$((passed + 1))
     else
         tail -40 "$dir/$name.log"
