@@ -60,6 +60,7 @@ SUITES = [
     Suite("sweep-long", LONG,  "build-test", 1200, "$BUILD/tests/model/kitten-sweep --variants 100 2>/dev/null"),
     Suite("fuzz-corpus", QUICK, "build-asan", 30, "meson:fuzz-corpus"),
     Suite("system",     QUICK, "build-test", 90,  "python3 -m pytest -q tests/system"),
+    Suite("system-asan", LONG, "build-asan", 180, "python3 -m pytest -q tests/system"),
     Suite("bench-tool", QUICK, "build-test", 60, "tests/system/bench_test.py"),
     Suite("smuggling",  QUICK, "build-asan", 60,  "tests/system/smuggling.py $BUILD"),
     Suite("disconnects", QUICK, "build-asan", 60, "tests/system/disconnects.py $BUILD"),

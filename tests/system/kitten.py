@@ -16,6 +16,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 KITTEN = os.path.join(BUILD, "kitten")
+SANITIZED = any(word in os.path.basename(BUILD) for word in ("asan", "tsan"))
 
 Answer = collections.namedtuple("Answer", "status headers body")
 

@@ -1,11 +1,12 @@
 """Bad input: the right 4xx, the connection never confused, nothing stored."""
 import json
 import os
+import resource
 import socket
 import time
 
 import pytest
-from kitten import rss_bytes
+from kitten import Mini, rss_bytes
 
 GOOD_ID = "1,2-0123456789abcdef"
 
@@ -154,20 +155,40 @@ def test_clients_that_vanish_leave_nothing_open(fresh):
     assert len(os.listdir(fds)) <= before + 1
 
 
-def test_slow_uploads_hold_bounded_memory(fresh):
-    """200 uploads that each sent 64 KiB of 16 MiB: what they hold is what they sent, and others are served."""
-    before = rss_bytes(fresh.proc.pid)
-    head = f"POST /blob?bucket=photos HTTP/1.1\r\nHost: h\r\nAuthorization: {fresh.bearer}\r\nContent-Length: {16 << 20}\r\n\r\n"
+def test_slow_uploads_hold_bounded_memory():
+    """1,000 uploads that send a quarter megabyte each and then wait: together they hold the budget and no more; reads go
+    on, further uploads are told to come back, and all is as before when they have gone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     conns = []
-    for _ in range(200):
-        conn = fresh.connect()
-        conn.connect()
-        conn.sock.sendall(head.encode() + bytes(65536))
-        conns.append(conn)
-    time.sleep(1)
-    assert fresh.get(fresh.put(b"others go on")).status == 200
-    grown = rss_bytes(fresh.proc.pid) - before
-    assert grown < 200 * (400 << 10), grown
-    for conn in conns:
-        conn.close()
-    assert fresh.get(fresh.put(b"after")).status == 200
+    with Mini("--http-body-budget", "64MiB") as m:
+        blob = m.put(b"read me")
+        before = rss_bytes(m.proc.pid)
+        head = (f"POST /blob?bucket=photos HTTP/1.1\r\nHost: h\r\nAuthorization: {m.bearer}\r\n"
+                f"Content-Length: {1 << 20}\r\n\r\n").encode()
+        try:
+            for _ in range(1000):
+                conn = m.connect(timeout=1)
+                conn.connect()
+                conn.sock.setblocking(False)
+                conns.append(conn)
+                try:
+                    conn.sock.send(head + bytes(256 << 10))
+                except BlockingIOError:
+                    pass
+            time.sleep(1)
+            grown = rss_bytes(m.proc.pid) - before
+            assert grown < (64 << 20) + 1000 * (64 << 10), grown
+            assert m.get(blob).body == b"read me"
+            a = m.ask("POST", "/blob?bucket=photos", bytes(100000))
+            assert a.status in (201, 503), a
+        finally:
+            for conn in conns:
+                conn.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(50):
+            if m.status()["server"]["body_bytes_held"] == 0:
+                break
+            time.sleep(0.1)
+        assert m.status()["server"]["body_bytes_held"] == 0
+        assert m.get(m.put(b"after")).status == 200
