@@ -156,7 +156,8 @@ class Demo:
         self.start()
         for name, root in trees:
             self.one_tree(name, root)
-        self.step(self.server.stop() == 0, "SIGTERM ends the server cleanly")
+        code = self.server.stop()
+        self.step(code == 0, f"SIGTERM ends the server cleanly (exit code {code})")
         self.server.start()
         for name, _ in trees:
             self.verify(f"{name}-single", f"{name}: after a clean restart")
