@@ -617,52 +617,92 @@ static void trim_tail(struct volume *v)
     section_end(&v->mu);
 }
 
-/* Writes an empty log, with zeros behind it, under its name. *ret_file is open for writing. */
-static int fresh_log(struct disk *d, uint64_t instance, int *ret_file, uint32_t *ret_chain)
+/* The marks of a volume that can't take them, as records of the fresh log. */
+static uint32_t carry_marks(struct volume *v, uint32_t at, uint32_t *chain, uint8_t *out)
 {
-    uint8_t *bytes = mem_zalloc(BLOCK_SIZE + DEAD_AHEAD);
+    uint32_t n = 0;
+    section_begin(&v->mu);
+    for (uint32_t i = 0; i < v->tail.cap; i++) {
+        const struct dead_mark *m = &v->tail.slots[i];
+        if (m->counter == 0)
+            continue;
+        struct deadlog_record rec = {.id = {.vid = v->vid, .seq = m->seq},
+                                     .counter = m->counter,
+                                     .durable = at + n,
+                                     .time_s = m->time_s};
+        *chain = deadlog_record_encode(&rec, *chain, out + (size_t)DEADLOG_RECORD * (at + n));
+        n++;
+    }
+    section_end(&v->mu);
+    return n;
+}
+
+static uint32_t count_carried(struct disk *d)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0, n = disk_volume_count(d); i < n; i++)
+        if (disk_volume_at(d, i)->carried)
+            count += disk_volume_at(d, i)->tail.count;
+    return count;
+}
+
+/* Writes a log with the marks that stay and zeros behind them, under its name. *ret_file is open
+ * for writing. */
+static int fresh_log(struct disk *d, uint64_t instance, struct dead_log *ret)
+{
+    size_t size = BLOCK_SIZE + (size_t)DEADLOG_RECORD * count_carried(d) + DEAD_AHEAD;
+    uint8_t *bytes = mem_try_alloc(size);
+    if (!bytes)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for a fresh dead log");
+    memset(bytes, 0, size);
     struct deadlog_head head = {.instance = instance};
     memcpy(head.uuid, d->label.uuid, UUID_BYTES);
-    *ret_chain = deadlog_head_encode(&head, bytes);
-    struct iovec iov = {.iov_base = bytes, .iov_len = BLOCK_SIZE + DEAD_AHEAD};
+    uint32_t records = 0, chain = deadlog_head_encode(&head, bytes);
+    for (uint32_t i = 0, n = disk_volume_count(d); i < n; i++)
+        if (disk_volume_at(d, i)->carried)
+            records += carry_marks(disk_volume_at(d, i), records, &chain, bytes + DEADLOG_START);
+    struct iovec iov = {.iov_base = bytes, .iov_len = size};
     int rc = disk_put_file(d, DEAD_LOG_NAME, &iov, 1);
     mem_free(bytes);
-    if (rc == 0)
-        rc = *ret_file = rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
-    return rc < 0 ? rc : 0;
+    int file = rc < 0 ? rc : rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
+    if (file < 0)
+        return file;
+    rt_file_close(ret->file);
+    ret->file = file;
+    ret->instance = instance;
+    ret->chain = chain;
+    ret->records = records;
+    ret->reserved = size;
+    ret->marked = records == 0;
+    atomic_store(&ret->bytes, DEADLOG_START + (uint64_t)DEADLOG_RECORD * records);
+    return 0;
+}
+
+/* Folds one volume's marks; one that can't take them keeps them in the log. */
+static int fold_or_carry(struct disk *d, struct volume *v)
+{
+    uint8_t state = volume_state_of(v);
+    v->carried = false;
+    if (v->tail.count == 0 || state == VOLUME_DROPPED)
+        return 0;
+    int rc = state == VOLUME_REFUSED ? -KT_ERR_CORRUPT : fold_volume(d, v);
+    v->carried = rc == -KT_ERR_CORRUPT;
+    return v->carried ? 0 : rc;
 }
 
 static int fold(struct disk *d)
 {
-    struct dead_log *log = &d->dead;
-    uint32_t chain = 0;
-    int file = -1, rc = 0;
-    for (uint32_t i = 0, n = disk_volume_count(d); rc == 0 && i < n; i++) {
-        struct volume *v = disk_volume_at(d, i);
-        section_begin(&v->mu);
-        bool any = v->tail.count > 0;
-        section_end(&v->mu);
-        uint8_t state = volume_state_of(v);
-        if (any && state == VOLUME_REFUSED)
-            return err_set(KT_ERR_UNAVAILABLE, "volume %08x can't take its dead marks", v->vid);
-        if (any && state != VOLUME_DROPPED)
-            rc = fold_volume(d, v);
-    }
+    int rc = 0;
+    for (uint32_t i = 0, n = disk_volume_count(d); rc == 0 && i < n; i++)
+        rc = fold_or_carry(d, disk_volume_at(d, i));
     if (rc == 0)
-        rc = fresh_log(d, log->instance + 1, &file, &chain);
+        rc = fresh_log(d, d->dead.instance + 1, &d->dead);
     if (rc < 0)
         return rc;
-    rt_file_close(log->file);
-    log->file = file;
-    log->chain = chain;
-    log->records = 0;
-    log->reserved = DEADLOG_START + DEAD_AHEAD;
-    log->instance++;
-    log->marked = true;
-    atomic_store(&log->bytes, DEADLOG_START);
-    atomic_fetch_add(&log->folds, 1);
+    atomic_fetch_add(&d->dead.folds, 1);
     for (uint32_t i = 0, n = disk_volume_count(d); i < n; i++)
-        trim_tail(disk_volume_at(d, i));
+        if (!disk_volume_at(d, i)->carried)
+            trim_tail(disk_volume_at(d, i));
     return 0;
 }
 
@@ -675,7 +715,8 @@ static void maybe_fold(struct disk *d, uint64_t *at_bytes)
     if (rc == -KT_ERR_IO)
         disk_fault(d, "folding the dead log failed: %s", err_text(rc));
     /* After a failure the log may grow by as much again before the next try. */
-    *at_bytes = rc == 0 ? d->opt.dead_fold_bytes : bytes + d->opt.dead_fold_bytes;
+    *at_bytes =
+        d->opt.dead_fold_bytes + (rc == 0 ? atomic_load(&d->dead.bytes) - DEADLOG_START : bytes);
 }
 
 static int dead_main(void *arg)
@@ -839,11 +880,10 @@ static int open_existing(struct disk *d)
 int dead_log_open(struct disk *d, bool fresh)
 {
     struct dead_log *log = &d->dead;
-    int rc = fresh ? fresh_log(d, 1, &log->file, &log->chain) : 0;
     log->marked = true;
     if (fresh)
-        return rc;
-    rc = open_existing(d);
+        return fresh_log(d, 1, log);
+    int rc = open_existing(d);
     if (rc == -KT_ERR_NO_MEMORY || rc == -KT_ERR_DENIED || rc == -KT_ERR_FORMAT)
         return err_wrap(rc, "disk %s", d->path);
     if (rc < 0)

@@ -6,10 +6,9 @@
  * space returns; reads, deletes and compaction go on) or FAILED (no new data; reads are still
  * tried). Volumes live until disk_close.
  *
- *        disk_check_space: free < reserve          disk_fault (dead log, state slot, 2nd volume)
- *     OK ---------------------------------> FULL     OK, FULL ----------------------------> FAILED
- *        <--------------------------------- (free again)                                    (until
- * restart)
+ *      disk_check_space: free < reserve     disk_fault: dead log, state slot, 2nd volume
+ *   OK --------------------------------> FULL     OK or FULL ------------> FAILED
+ *      <------------------------------- (again)               until the next start
  *
  * Invariants.
  *  1. One process per directory: the lock on the file `disk` is held until disk_close.

@@ -210,8 +210,7 @@ static int walk(struct recovery *r, uint64_t to)
 static void adopt(struct recovery *r, uint8_t state)
 {
     struct volume *v = r->v;
-    index_publish(r->ix, r->next_seq);
-    volume_recount(v, r->ix);
+    index_publish(r->ix, r->next_seq); /* counted once the dead marks are known */
     best_effort(rt_file_advise(r->file, 0, 0, RT_ADVISE_RANDOM));
     v->gen = generation_new(r->file, &v->super, v->slot.generation, r->end, r->ix);
     r->ix = NULL;

@@ -5,13 +5,16 @@
  * Reads take a reference to the current generation (file and index) and no other lock. Deletes are
  * marks in the disk's dead log.
  *
- *             volume_create                      writer_seal (limit, disk full)
- *      (none) -------------> OPEN ----------------------------------------------> SEALED
- *                           |   \ writer_fence (failed write or sync)                |
- * \ volume_drop recover_open, rot |    '--------------> FENCED                             |
- * '--------> DROPPED v                                                        |
- * volume_swap_generation DAMAGED <------ index_rebuild finds rot ------------------- +-> SEALED,
- * generation + 1 volume_open, unreadable head or unknown feature: REFUSED
+ *           volume_create       writer_seal (limit, disk full)
+ *   (none) ---------------> OPEN ------------------------------> SEALED
+ *                            | |  writer_fence (failed write)      | |
+ *                            | +---------------------> FENCED      | +-- volume_drop: DROPPED
+ *                            |                                     |
+ *                            |  recover_open: rot    rebuild: rot  |
+ *                            +-----------> DAMAGED <---------------+
+ *
+ *   SEALED, volume_swap_generation: SEALED with generation + 1
+ *   (none), volume_open of a head that can't be read or be understood: REFUSED
  *
  * Invariants.
  *  1. A needle is in the index only when its group is on stable storage; it is acknowledged only

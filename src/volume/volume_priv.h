@@ -91,6 +91,7 @@ struct volume {
     struct state_slot slot;       /* guarded by mu */
     int slot_index;               /* guarded by mu */
     char reason[96];              /* guarded by mu */
+    bool carried;                 /* by the dead fiber: its marks stay in the log */
     struct dead_tail tail;        /* guarded by mu */
     uint64_t dead_changes;        /* of dead bits, and folds; guarded by mu */
     uint64_t folds;               /* of the tail into VID.dead; guarded by mu */

@@ -331,6 +331,40 @@ static void test_damaged_dead_file(void **state)
     run_on(1, refused_marks, NULL);
 }
 
+/* A volume whose VID.dead is damaged can't take its marks: a fold leaves them in the log. */
+static int delete_in_second(void *arg)
+{
+    (void)arg;
+    struct disk_options o = options(5000);
+    struct disk *d = disk_must(dir, &o);
+    CHECK_EQ(volume_state_of(volume_find(d, VID)), VOLUME_REFUSED);
+    struct volume *v = volume_must(d, VID + 1, 1u << 20);
+    for (uint32_t i = 0; i < 60; i++) {
+        struct blobid id = blob_put(v, 10, i);
+        CHECK_EQ(volume_delete(v, &id, SOON), 0);
+    }
+    struct disk_stat st;
+    disk_stat(d, &st);
+    CHECK(st.dead_folds > 0);
+    return 0;
+}
+
+static void test_fold_around_a_refused_volume(void **state)
+{
+    (void)state;
+    uint64_t never = 1u << 20;
+    char path[128];
+    die_after(1, change, &never);
+    run_on(1, fold_now, NULL);
+    run_on(1, back_and_forth, NULL); /* marks in the log, beside those in VID.dead */
+    flip_byte(dir, "00000020.dead", 100);
+    die_after(1, delete_in_second, NULL);
+    flip_byte(dir, "00000020.dead", 100);
+    snprintf(path, sizeof(path), "%s/00000021.dead", dir);
+    CHECK(access(path, F_OK) == 0);
+    run_on(1, verify, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +376,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_dead_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fold_around_a_refused_volume, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
