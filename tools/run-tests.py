@@ -65,6 +65,7 @@ SUITES = [
     Suite("smuggling",  QUICK, "build-asan", 60,  "tests/system/smuggling.py $BUILD"),
     Suite("disconnects", QUICK, "build-asan", 60, "tests/system/disconnects.py $BUILD"),
     Suite("idle-conns", QUICK, "build-test", 60,  "tests/system/idle_conns.py $BUILD"),
+    Suite("demo",       QUICK, "build",      120, "tests/system/demo.py --count 3000 --trees icons"),
     Suite("kill-loop",  QUICK, "build",      300, "tests/system/kill_loop.py --kills 200"),
     Suite("kill-sabotage", QUICK, "build",   60,
           "for how in cut undead flip; do tests/system/kill_loop.py --kills 20 --sabotage $how || exit 1; done"),

@@ -109,16 +109,16 @@ class Demo:
         done = subprocess.run(self.command(*words), env=self.env, stdout=subprocess.PIPE, text=True, check=False)
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}
 
-    def bench_with_kill(self, *words):
-        """The same, with a kill -9 of the server and a restart on its way. Returns its figures."""
+    def bench_with_kill(self, expected_s, *words):
+        """The same, with a kill -9 of the server and a restart on its way, which takes about `expected_s`."""
         proc = subprocess.Popen(self.command(*words), env=self.env, stdout=subprocess.PIPE, text=True)
-        time.sleep(self.rng.uniform(0.15, 0.4))
+        time.sleep(0.05 + expected_s * self.rng.uniform(0.2, 0.6))
         finished = proc.poll() is not None
         self.server.kill()
         seconds = self.server.start()
         out, _ = proc.communicate()
         say(f"killed {'too late' if finished else 'in the middle'}, answered again after {seconds:.2f} s")
-        return not finished, json.loads(out) if out.strip() else {}
+        return json.loads(out) if out.strip() else {}
 
     def rate(self, what, figures):
         self.rates.append((what, figures.get("ops", 0), figures.get("ops_per_s", 0), figures.get("seconds", 0)))
@@ -142,11 +142,12 @@ class Demo:
         code, figures = self.bench("put", *files, *many, "--manifest", self.manifest(single))
         self.step(code == 0, f"{name}: stored one by one, {figures.get('ops', 0)} files")
         self.rate(f"{name}: one by one", figures)
+        seconds = figures.get("seconds", 1)
         self.verify(tar, f"{name}: read back (tar)")
         self.verify(single, f"{name}: read back (one by one)")
-        self.bench_with_kill("put", *files, *many, "--manifest", self.manifest(cut))
+        self.bench_with_kill(seconds, "put", *files, *many, "--manifest", self.manifest(cut))
         self.verify(cut, f"{name}: acknowledged before and after kill -9")
-        self.bench_with_kill("delete", "--share", "0.5", *many, "--manifest", self.manifest(single))
+        self.bench_with_kill(seconds / 3, "delete", "--share", "0.5", *many, "--manifest", self.manifest(single))
         self.bench("delete", "--share", "0.5", *many, "--manifest", self.manifest(single))
         self.verify(single, f"{name}: half deleted, with kill -9 in the middle")
         self.verify(tar, f"{name}: the others untouched")
