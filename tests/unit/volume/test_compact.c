@@ -315,6 +315,75 @@ static void damage_ends_it_unless_it_is_dropped_anyway(void **state)
     }
 }
 
+/* ---- beside deletes and undeletes, and with pauses ---- */
+
+struct beside {
+    struct scene *x;
+    struct work w;
+    bool hold, done;
+    int rc;
+    uint32_t asked;
+};
+
+static const char *held(void *arg)
+{
+    struct beside *b = arg;
+    b->asked++;
+    return b->hold ? "a test holds it" : NULL;
+}
+
+static int compact_slowly(void *arg)
+{
+    struct beside *b = arg;
+    struct compact_result r;
+    /* Marks of this hour count as old. */
+    const struct compact_options opt = {.undelete_window_s = WINDOW_S,
+                                        .now_ms = (uint64_t)(rt_wall_ns() / NS_PER_MS) +
+                                                  (uint64_t)(WINDOW_S + 300) * 1000};
+    b->rc = compact_run(b->x->vol, &opt, &b->w, &r);
+    b->done = true;
+    return 0;
+}
+
+static int undelete_beside(void *arg)
+{
+    struct scene *x = arg;
+    struct beside b = {.x = x, .w = {.pause = held, .arg = &b}, .hold = true};
+    struct rt_group g;
+    CHECK(open_disk(x) == 0);
+    CHECK(volume_need_index(x->vol, soon()) == 0);
+    CHECK(volume_delete(x->vol, &x->ids[0], soon()) == 0); /* young enough to be taken back */
+    rt_group_open(&g);
+    CHECK(rt_go(&g, compact_slowly, &b) == 0);
+    while (!atomic_load(&b.w.paused))
+        CHECK(rt_sleep_until(rt_after_ms(1)) == 0);
+    CHECK(strcmp(atomic_load(&b.w.paused), "a test holds it") == 0);
+    uint64_t done = atomic_load(&b.w.done);
+    CHECK(rt_sleep_until(rt_after_ms(2000)) == 0);
+    CHECK(atomic_load(&b.w.done) == done && !b.done); /* it stands still */
+    check_needle(x, 2, true);                         /* readers don't */
+    CHECK(volume_undelete(x->vol, &x->ids[0], soon()) == -KT_ERR_EXPIRED);
+    CHECK(volume_delete(x->vol, &x->ids[2], soon()) == 0); /* not on the list */
+    b.hold = false;
+    CHECK(rt_group_wait(&g, 0) == 0);
+    CHECK(b.rc == 0 && b.asked > 2 && work_eta_s(&b.w) == 0 && work_rate(&b.w) > 0);
+    check_needle(x, 0, false);
+    check_needle(x, 2, false); /* the mark was carried over */
+    CHECK(volume_undelete(x->vol, &x->ids[2], soon()) == 0);
+    check_needle(x, 2, true);
+    disk_close(x->disk);
+    return 0;
+}
+
+static void what_is_on_the_drop_list_is_not_undeleted(void **state)
+{
+    (void)state;
+    struct scene x = {0};
+    scene_start(&x, SEED);
+    assert_int_equal(run(&x, undelete_beside), 0);
+    sim_free(x.s);
+}
+
 /* ---- a fault at every persisting call ---- */
 
 static int compact_under_fault(void *arg)
@@ -391,6 +460,7 @@ int main(void)
         cmocka_unit_test(drops_the_dead_and_keeps_the_rest),
         cmocka_unit_test(drops_what_has_expired),
         cmocka_unit_test(damage_ends_it_unless_it_is_dropped_anyway),
+        cmocka_unit_test(what_is_on_the_drop_list_is_not_undeleted),
         cmocka_unit_test(survives_a_fault_at_every_persisting_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
