@@ -400,8 +400,8 @@ static int take_file(struct compaction *c)
     return file;
 }
 
-/* Renames, syncs, and hands file and index over to the volume. Takes `ix`. */
-static int switch_over(struct compaction *c, struct index *ix)
+/* Renames, syncs, and hands file and index over to the volume. Takes `ix`. Under the load gate. */
+static int switch_files(struct compaction *c, struct index *ix)
 {
     int rc = rename_tmp(c, "vol.tmp", "vol");
     if (rc < 0) {
@@ -419,6 +419,19 @@ static int switch_over(struct compaction *c, struct index *ix)
     }
     (void)rt_file_advise(c->tmp, 0, 0, RT_ADVISE_RANDOM);
     return volume_swap_generation(c->v, take_file(c), ix, &c->slot);
+}
+
+/* The gate holds off those who open the file by its name: name and generation change as one. */
+static int switch_over(struct compaction *c, struct index *ix)
+{
+    int rc = gate_enter(&c->v->load_gate, RT_NEVER);
+    if (rc < 0) {
+        index_free(ix);
+        return rc;
+    }
+    rc = switch_files(c, ix);
+    gate_leave(&c->v->load_gate);
+    return rc;
 }
 
 /* The new generation, from the decided job to the switch. */

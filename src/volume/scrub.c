@@ -207,23 +207,30 @@ static bool same_generation(struct scrubber *s)
     return same;
 }
 
-static int scrub_begin(struct scrubber *s, uint64_t *ret_end)
+/* The generation, and the file of its name: under the load gate a compaction can't switch them. */
+static int take_generation(struct scrubber *s)
 {
-    int rc = volume_need_index(s->v, RT_NEVER);
-    if (rc < 0)
-        return rc;
     s->gen = volume_generation(s->v);
     s->ix = s->gen ? generation_index(s->gen) : NULL;
     if (!s->ix)
         return err_set(KT_ERR_CONFLICT, "volume %08x serves nothing", s->v->vid);
-    rc = open_medium(s);
+    return open_medium(s);
+}
+
+static int scrub_begin(struct scrubber *s, uint64_t *ret_end)
+{
+    int rc = volume_need_index(s->v, RT_NEVER);
+    if (rc == 0)
+        rc = gate_enter(&s->v->load_gate, RT_NEVER);
+    if (rc < 0)
+        return rc;
+    rc = take_generation(s);
+    gate_leave(&s->v->load_gate);
     if (rc < 0)
         return rc;
     s->count = index_count(s->ix);
     *ret_end = generation_length(s->gen);
-    return same_generation(s)
-               ? 0
-               : err_set(KT_ERR_CONFLICT, "volume %08x was compacted meanwhile", s->v->vid);
+    return 0;
 }
 
 int scrub_run(struct volume *v, struct work *w,
