@@ -244,3 +244,39 @@ def test_drains_under_load(fresh):
     fresh.start()
     for blob, data in acknowledged:
         assert fresh.get(blob).body == data
+
+
+def test_two_disks():
+    """Blobs go to both; with one of them away, its blobs are 503 (not 404), and are back with it."""
+    m = Mini()
+    two = os.path.join(m.base, "second")
+    try:
+        m.start(dirs=[m.dir, two])
+        blobs = {m.put(b"%d" % i): b"%d" % i for i in range(60)}
+        assert len(m.status()["disks"]) == 2
+        assert any(f.endswith(".vol") for f in os.listdir(two)) and m.files(".vol")
+        assert m.stop() == 0
+        m.start()
+        answers = {b: m.get(b) for b in blobs}
+        assert {a.status for a in answers.values()} == {200, 503}
+        assert all(a.body == blobs[b] for b, a in answers.items() if a.status == 200)
+        assert m.get("1,0-0000000000000000").status == 503, "it may be on the disk that is away"
+        assert m.stop() == 0
+        m.start(dirs=[m.dir, two])
+        assert all(m.get(b).body == data for b, data in blobs.items())
+        assert m.get("1,0-0000000000000000").status == 404
+    finally:
+        m.__exit__()
+
+
+def test_listening_everywhere_shows_an_address_that_works(tmp_path):
+    m = Mini()
+    try:
+        m.start(listen="0.0.0.0:0")
+        port = m.address.rsplit(":", 1)[1]
+        assert f"'http://127.0.0.1:{port}/blob?bucket=photos'" in m.banner
+        m.address = f"127.0.0.1:{port}"
+        assert m.ask("GET", "/health/live", key=False).status == 200
+        assert run("status", m.dir).returncode == 0
+    finally:
+        m.__exit__()
