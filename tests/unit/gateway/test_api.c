@@ -597,13 +597,14 @@ IN_WORLD(test_status_health_metrics)
     EXPECT(ask(w, "GET /health/ready", "", none)->status == 503);
     a = ask_key(w, "GET /metrics", none);
     EXPECT(a->status == 200 && body_has(a, "kitten_http_requests_total{api=\"status\""));
-    static const char *const samples[] = {"\nkitten_build_info{version=\"" KITTEN_VERSION "\"} 1\n",
-                                          "\nkitten_start_time_seconds ",
-                                          "\nkitten_http_bytes_total{dir=\"out\"",
-                                          "\nkitten_disk_state{disk=",
-                                          "\nkitten_volumes{state=\"open\"} ",
-                                          "\nkitten_offload_queue ",
-                                          "\nkitten_stack_high_water_bytes "};
+    static const char *const samples[] = {
+        ("\nkitten_build_info{version=\"" KITTEN_VERSION "\"} 1\n"),
+        "\nkitten_start_time_seconds ",
+        "\nkitten_http_bytes_total{dir=\"out\"",
+        "\nkitten_disk_state{disk=",
+        "\nkitten_volumes{state=\"open\"} ",
+        "\nkitten_offload_queue ",
+        "\nkitten_stack_high_water_bytes "};
     for (size_t i = 0; i < KT_ARRAY_LEN(samples); i++)
         EXPECT(body_has(a, samples[i]));
     uint8_t status_api = metric_label(DIM_API, SLICE_LIT("status"));

@@ -284,11 +284,11 @@ static int mutations(void)
             EXPECT(auth_check(keys, &r->head, &r->route, NOW, &v) == 0);
             char *text = where == 0 ? r->authorization : where == 1 ? r->stamp : path;
             if (i < strlen(text) && text[i] != ' ') {
-                for (char c = '!'; c <= '~'; c++) {
+                for (int c = '!'; c <= '~'; c++) {
                     char was = text[i];
                     if (c == was)
                         continue;
-                    text[i] = c;
+                    text[i] = (char)c;
                     if (auth_check(keys, &r->head, &r->route, NOW, &v) >= 0) {
                         printf("# accepted: %s\n", text);
                         EXPECT(false);
