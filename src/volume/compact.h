@@ -34,7 +34,7 @@ struct compact_options {
     uint64_t job_id;
     uint32_t undelete_window_s;
     uint32_t garbage_percent; /* least share of the log that must go; 0: one needle is enough */
-    uint64_t now_ms; /* Unix, what ages are reckoned from; 0: the wall clock */
+    uint64_t now_ms;          /* Unix, what ages are reckoned from; 0: the wall clock */
     /* Whether a bucket was removed for good; NULL: none was. */
     bool (*bucket_removed)(void *arg, uint32_t bucket);
     void *bucket_arg;
