@@ -34,6 +34,7 @@ lint: setup     ## formatting, house rules, clang-tidy
 	@exec tools/run-tests.py --only lint
 
 bench: build    ## measures; see docs/benchmarks.md (ROW=name for one row)
+	@tools/setup.sh bench
 	@test -f build-test/build.ninja || meson setup build-test -Dfaults=true >/dev/null
 	@ninja -C build-test --quiet kitten
 	@exec tests/perf/bench.py $(if $(ROW),--row $(ROW))

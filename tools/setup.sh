@@ -1,5 +1,6 @@
 #!/bin/bash
 # setup: installs the Debian packages of tools/packages.txt that are missing.
+# usage: tools/setup.sh [LIST...]      (LIST: also those of tools/packages-LIST.txt)
 # Silent when everything is there. Asks first on a terminal, unless CI or KITTEN_YES is set.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,9 +10,14 @@ fail() {
     exit 1
 }
 
-wanted=$(sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' tools/packages.txt | sort -u)
+lists=(tools/packages.txt)
+for list; do
+    [ -f "tools/packages-$list.txt" ] || fail "there is no tools/packages-$list.txt"
+    lists+=("tools/packages-$list.txt")
+done
+wanted=$(sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "${lists[@]}" | sort -u)
 if ! command -v dpkg-query >/dev/null; then
-    echo "setup: this is not a Debian system; please install what tools/packages.txt names" >&2
+    echo "setup: this is not a Debian system; please install what ${lists[*]} names" >&2
     exit 0
 fi
 # Names that are installed now, a virtual name (pkg-config on newer systems) counting as its provider.
