@@ -6,7 +6,6 @@ ERR(PROTO,          400, "InvalidRequest",        "malformed request",          
 ERR(URI_TOO_LONG,   414, "RequestURITooLong",     "request target too long",                 false)
 ERR(HEADER_TOO_BIG, 431, "RequestHeaderSectionTooLarge", "request header too large",         false)
 ERR(TOO_LARGE,      413, "EntityTooLarge",        "body larger than the limit",              false)
-ERR(LENGTH_REQUIRED,411, "MissingContentLength",  "length required",                         false)
 ERR(DENIED,         403, "AccessDenied",          "access denied",                           false)
 ERR(UNAUTHENTICATED,401, "InvalidAccessKeyId",    "no valid credentials",                    false)
 ERR(SIGNATURE,      403, "SignatureDoesNotMatch", "signature does not match",                false)

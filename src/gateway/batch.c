@@ -315,6 +315,7 @@ static int finish(struct batch *b, int rc)
         status = err_http_status(rc);
     else if (b->stored == 0 && b->first_error)
         status = err_http_status(b->first_error);
+    b->c->note->rc = rc < 0 ? rc : b->first_error;
     int e = add_summary(b, rc);
     if (e >= 0)
         e = send_lines(b, status);

@@ -26,34 +26,6 @@ static const call_fn handlers[OP_COUNT] = {
     [OP_READY] = health_ready,
 };
 
-static int handle(struct call *c)
-{
-    const struct h1_head *h = &c->rq->head;
-    int rc = route_parse(h->method, h->path, h->query, &c->route);
-    if (rc < 0)
-        return rc;
-    c->rq->api = op_name(c->route.op);
-    c->note->op = c->route.op;
-    rc = auth_check(c->gw->keys, h, &c->route, rt_wall_ns() / NS_PER_SEC, &c->verdict);
-    if (rc < 0)
-        return rc;
-    return handlers[c->route.op](c);
-}
-
-int gateway_handle(void *arg, struct http_request *rq)
-{
-    struct call c;
-    c.gw = arg;
-    c.rq = rq;
-    c.note = arena_alloc(&rq->arena, sizeof(*c.note));
-    if (!c.note)
-        return err_set(KT_ERR_NO_MEMORY, "no memory for a request");
-    c.note->op = OP_COUNT;
-    c.note->bucket = NULL;
-    rq->user = c.note;
-    return handle(&c);
-}
-
 /* Metric labels, looked up once. */
 static struct labels {
     uint8_t api[OP_COUNT], head, other, in, out, no_bucket;
@@ -78,6 +50,41 @@ static uint8_t api_label(const struct http_request *rq, const struct note *note)
     return head ? labels.head : labels.api[note->op];
 }
 
+/* Counts the request as being answered, until gateway_done. */
+static void enter(struct call *c)
+{
+    c->note->entered = true;
+    metric_shift(METRIC_HTTP_INFLIGHT, METRIC_L(api_label(c->rq, c->note)), 1);
+}
+
+static int handle(struct call *c)
+{
+    const struct h1_head *h = &c->rq->head;
+    int rc = route_parse(h->method, h->path, h->query, &c->route);
+    if (rc < 0)
+        return rc;
+    c->rq->api = op_name(c->route.op);
+    c->note->op = c->route.op;
+    enter(c);
+    rc = auth_check(c->gw->keys, h, &c->route, rt_wall_ns() / NS_PER_SEC, &c->verdict);
+    if (rc < 0)
+        return rc;
+    return handlers[c->route.op](c);
+}
+
+int gateway_handle(void *arg, struct http_request *rq)
+{
+    struct call c;
+    c.gw = arg;
+    c.rq = rq;
+    c.note = arena_alloc(&rq->arena, sizeof(*c.note));
+    if (!c.note)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for a request");
+    *c.note = (struct note){.op = OP_COUNT};
+    rq->user = c.note;
+    return handle(&c);
+}
+
 void gateway_done(void *arg, const struct http_request *rq, int rc)
 {
     (void)arg;
@@ -87,13 +94,17 @@ void gateway_done(void *arg, const struct http_request *rq, int rc)
     int status = rq->status ? rq->status : 499; /* the client left before an answer began */
     metric_add(METRIC_HTTP_REQUESTS, METRIC_L(api, metric_code(status), bucket), 1);
     metric_observe_ns(METRIC_HTTP_REQUEST_TIME, METRIC_L(api), rt_now_ns() - rq->started_ns);
+    if (rq->status)
+        metric_observe_ns(METRIC_HTTP_TTFB, METRIC_L(api), rq->answered_ns - rq->started_ns);
+    if (note && note->entered)
+        metric_shift(METRIC_HTTP_INFLIGHT, METRIC_L(api), -1);
     if (rq->sent_bytes)
         metric_add(METRIC_HTTP_BYTES, METRIC_L(labels.out, bucket), rq->sent_bytes);
     if (rq->body_read)
         metric_add(METRIC_HTTP_BYTES, METRIC_L(labels.in, bucket), rq->body_read);
     if (status >= 500 || (rc < 0 && status < 300))
         log_warn("gateway", "request failed", LOG_STR("api", rq->api), LOG_I64("status", status),
-                 LOG_ERR(rc));
+                 LOG_ERR(rc < 0 || !note ? rc : note->rc));
 }
 
 /* ---- life ---- */

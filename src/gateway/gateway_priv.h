@@ -30,6 +30,8 @@ struct gateway {
 struct note {
     enum op op; /* OP_COUNT: none */
     const struct bucket *bucket;
+    int rc;       /* why the handler itself answered with 5xx (negative), else 0; for the log */
+    bool entered; /* counted in METRIC_HTTP_INFLIGHT */
 };
 
 /* One request on its way through a handler. */

@@ -12,6 +12,12 @@ static int answer(struct call *c, int status, struct slice text)
     return http_reply(c->rq, &rp, &text, 1);
 }
 
+static int not_ready(struct call *c, struct slice text, const char *why)
+{
+    c->note->rc = err_set(KT_ERR_UNAVAILABLE, "%s", why);
+    return answer(c, err_http_status(c->note->rc), text);
+}
+
 int health_live(struct call *c)
 {
     return answer(c, 200, SLICE_LIT("live\n"));
@@ -28,9 +34,9 @@ int health_ready(struct call *c)
     int usable = 0;
     struct store_walk w = {.arg = &usable, .disk = count_usable};
     if (atomic_load(&c->gw->draining))
-        return answer(c, 503, SLICE_LIT("not ready: shutting down\n"));
+        return not_ready(c, SLICE_LIT("not ready: shutting down\n"), "shutting down");
     c->gw->store->walk(c->gw->store->self, &w);
     if (!usable)
-        return answer(c, 503, SLICE_LIT("not ready: no disk works\n"));
+        return not_ready(c, SLICE_LIT("not ready: no disk works\n"), "no disk works");
     return answer(c, 200, SLICE_LIT("ready\n"));
 }

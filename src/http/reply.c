@@ -135,9 +135,8 @@ static char *put_status(char *at, int status)
 }
 
 /* The Date of this second, made once per second and loop. */
-static char *put_date(char *at, struct http_loop *l)
+static char *put_date(char *at, struct http_loop *l, int64_t now)
 {
-    int64_t now = rt_now_ns();
     if (KT_UNLIKELY(now >= l->date_until_ns)) {
         int64_t wall = rt_wall_ns();
         httpdate_format(wall / NS_PER_SEC, l->date);
@@ -168,7 +167,8 @@ static int build_head(struct http_active *a, const struct http_reply *rp, uint64
     a->keep = h->keep_alive && !rp->close && !a->conn->loop->stopping && http_body_drainable(a) &&
               (body_len != UINT64_MAX || chunked);
     char *at = put_status(a->out, rp->status);
-    at = put_date(at, a->conn->loop);
+    a->rq.answered_ns = rt_now_ns();
+    at = put_date(at, a->conn->loop, a->rq.answered_ns);
     at = put_id(at, a->rq.id);
     at = PUT_LIT(at, "\r\nx-content-type-options: nosniff\r\n");
     for (int i = 0; i < rp->nfields; i++) {
@@ -304,6 +304,7 @@ static int send_with_head(struct http_active *a, const struct iovec *pieces, int
         total = a->held;
         a->reply = REPLY_OPEN;
         a->rq.status = a->held_status;
+        a->rq.answered_ns = rt_now_ns();
     }
     for (int i = 0; i < n; i++) {
         iov[m++] = pieces[i];

@@ -49,8 +49,9 @@ struct http_request {
     struct arena arena;  /* freed when the handler has returned */
     struct http_conn *conn;
     struct rt_addr peer;
-    uint64_t id; /* request id, also sent as x-request-id */
-    int64_t started_ns;
+    uint64_t id;         /* request id, also sent as x-request-id */
+    int64_t started_ns;  /* the head was complete */
+    int64_t answered_ns; /* the answer's head was handed to the socket; valid once status is set */
     uint64_t body_len;   /* declared length; UINT64_MAX when chunked */
     uint64_t body_read;  /* bytes the handler has taken */
     int status;          /* of the head that was sent, 0 before */

@@ -149,7 +149,12 @@ static void store_walk(void *self, const struct store_walk *w)
             w->volume(w->arg, &vs);
         }
     }
-    if (w->job && s->jobs)
+    if (!s->jobs)
+        return;
+    struct jobs_totals t;
+    jobs_totals(s->jobs, &t);
+    metric_set(METRIC_SCRUB_OLDEST, METRIC_NO_LABELS, (int64_t)t.scrub_oldest_s);
+    if (w->job)
         jobs_walk(s->jobs, w->job, w->arg);
 }
 

@@ -217,6 +217,8 @@ static void errors(struct env *e)
         CHECK_INT(raw_count(r, cases[i].status), 1);
         CHECK_INT(raw_count(r, "connection: close\r\n"), cases[i].close);
         CHECK_INT(raw_count(r, "x-b"), 0);
+        if (strncmp(cases[i].status, "417", 3) == 0)
+            CHECK_INT(raw_count(r, err_s3_code(KT_ERR_EXPECTATION)), 1);
         if (!cases[i].close) { /* the connection goes on */
             raw_say(r, GET("/ignore"));
             raw_wait_for(r, "ignored", 1);
@@ -317,6 +319,7 @@ static void timeouts(struct env *e)
     raw_say(r, "GET / HT");
     raw_wait_end(r, 2000);
     CHECK_INT(raw_count(r, "408 Request Timeout"), 1);
+    CHECK_INT(raw_count(r, err_s3_code(KT_ERR_CLIENT_TIMEOUT)), 1);
     raw_close(r);
 
     r = raw_open(&e->addr); /* one byte now and then does not help */

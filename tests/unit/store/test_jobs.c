@@ -3,6 +3,7 @@
 #include "tests/lib/unit.h"
 
 #include "base/err.h"
+#include "obs/metric.h"
 #include "rt/sim.h"
 #include "store/store.h"
 #include <stdio.h>
@@ -129,6 +130,16 @@ static void check_blobs(struct scene *x)
     }
 }
 
+static uint64_t job_bytes(const char *kind)
+{
+    return metric_value(METRIC_JOB_BYTES, METRIC_L(metric_label(DIM_JOB, slice_str(kind))));
+}
+
+static uint64_t crc_errors(const char *where)
+{
+    return metric_value(METRIC_CRC_ERRORS, METRIC_L(metric_label(DIM_WHERE, slice_str(where))));
+}
+
 static int let_it_work(void *arg)
 {
     struct scene *x = arg;
@@ -144,6 +155,8 @@ static int let_it_work(void *arg)
     CHECK(x->used < before * 2 / 3);
     CHECK(x->totals.scrubs > 0 && x->totals.findings == 0 && x->totals.scrubbed_bytes > 0);
     CHECK(x->totals.scrub_oldest_s < x->scrub_period_s);
+    CHECK(job_bytes("compact") >= x->totals.compacted_bytes && job_bytes("compact") > 0);
+    CHECK(job_bytes("scrub") >= x->totals.scrubbed_bytes && job_bytes("scrub") > 0);
     CHECK(x->jobs_seen > 0 && x->job.id > 0 && x->job.kind[0] && x->job.phase[0]);
     store_close(x->store);
     return 0;
@@ -156,6 +169,7 @@ static int reopen(void *arg)
     check_blobs(x);
     look(x);
     CHECK(x->totals.scrub_oldest_s < x->scrub_period_s); /* remembered */
+    CHECK(metric_value(METRIC_SCRUB_OLDEST, METRIC_NO_LABELS) < x->scrub_period_s);
     store_close(x->store);
     return 0;
 }
@@ -236,12 +250,90 @@ static void drops_volumes_whose_needles_have_all_expired(void **state)
     sim_free(x.s);
 }
 
+static void flip_in_volume(void *arg, const char *name)
+{
+    struct scene *x = arg;
+    if (!strstr(name, ".vol"))
+        return;
+    int64_t size = sim_file_size(x->s, "/d0", name);
+    for (int64_t at = 20000; at < size - 20000; at += 20000)
+        CHECK(sim_file_flip_bit(x->s, "/d0", name, (uint64_t)at, 3));
+}
+
+static int find_damage(void *arg)
+{
+    struct scene *x = arg;
+    uint64_t wrong = 0;
+    open_store(x);
+    for (uint32_t i = 1; i < BLOBS; i += 2) {
+        struct store_reader r;
+        struct slice piece;
+        int rc = x->api->open(x->api->self, &x->ids[i], 0, soon(), &r);
+        if (rc == 0) {
+            rc = x->api->read(&r, soon(), &piece);
+            x->api->close(&r);
+        }
+        CHECK(rc == 0 || rc == -KT_ERR_CORRUPT);
+        wrong += rc < 0;
+    }
+    CHECK(wrong > 0 && crc_errors("get") == wrong);
+    for (int i = 0; i < 400 && x->totals.findings == 0; i++) {
+        CHECK(rt_sleep_until(rt_after_ms(20)) == 0);
+        look(x);
+    }
+    CHECK(x->totals.findings > 0 && crc_errors("scrub") > 0);
+    store_close(x->store);
+    return 0;
+}
+
+static void counts_what_reads_and_scrubs_find_damaged(void **state)
+{
+    (void)state;
+    struct scene x = {.s = sim_new(11, NULL), .scrub_period_s = 2 * WINDOW_S};
+    run(&x, setup);
+    sim_disk_each(x.s, "/d0", flip_in_volume, &x);
+    sim_wall_jump(x.s, (int64_t)3 * WINDOW_S * NS_PER_SEC);
+    metric_reset();
+    run(&x, find_damage);
+    sim_free(x.s);
+}
+
+static int put_on_broken_disk(void *arg)
+{
+    struct scene *x = arg;
+    struct slice piece = SLICE_LIT("x");
+    struct store_put p = {.kind = NEEDLE_DATA, .data = &piece, .ndata = 1};
+    struct store_put_result res;
+    open_store(x);
+    sim_disk_break(x->s, "/d0", true);
+    int rc = 0;
+    for (int i = 0; i < 100 && rc != -KT_ERR_UNAVAILABLE; i++) {
+        rc = x->api->put(x->api->self, &p, soon(), &res);
+        CHECK(rc < 0);
+    }
+    CHECK(rc == -KT_ERR_UNAVAILABLE);
+    store_close(x->store);
+    sim_disk_break(x->s, "/d0", false);
+    return 0;
+}
+
+static void refuses_when_no_disk_takes_writes(void **state)
+{
+    (void)state;
+    struct scene x = {.s = sim_new(3, NULL), .scrub_period_s = 1000000};
+    run(&x, setup);
+    run(&x, put_on_broken_disk);
+    sim_free(x.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compacts_and_scrubs_by_itself),
         cmocka_unit_test(a_stop_interrupts_and_the_next_start_goes_on),
         cmocka_unit_test(drops_volumes_whose_needles_have_all_expired),
+        cmocka_unit_test(counts_what_reads_and_scrubs_find_damaged),
+        cmocka_unit_test(refuses_when_no_disk_takes_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
