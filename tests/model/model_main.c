@@ -1,7 +1,9 @@
 /* kitten-model: random operations, crashes and faults against the store, judged by an oracle.
  *
- * usage: kitten-model [--seeds A..B | --fresh N] [--jobs N] [--once] [--faults MASK] [--stop-after
- * N] kitten-model --seed N [--shrink] [--verbose] kitten-model --regressions FILE
+ * usage: kitten-model [--seeds A..B | --fresh N] [--jobs N] [--once] [--faults MASK]
+ *                     [--stop-after N]
+ *        kitten-model --seed N [--shrink] [--verbose]
+ *        kitten-model --regressions FILE
  *
  * KITTEN_BUG=name plants a bug (builds with -Dfaults=true). Each seed runs twice and must give the
  * same trace. Exits 0 when no seed fails. */
