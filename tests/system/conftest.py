@@ -1,4 +1,5 @@
-"""Fixtures of the system tests, and a last line "N passed, N failed" for tools/run-tests.py."""
+"""Fixtures of the system tests, and a last line "N passed, N failed" for tools/run-tests.py (which passes -rs, so
+that what was skipped is listed with its reason)."""
 import os
 import sys
 
@@ -27,8 +28,6 @@ def fresh():
 def pytest_runtest_logreport(report):
     if report.when == "call" or report.outcome != "passed":
         counts[report.outcome] += 1
-    if report.skipped:
-        print(f"\nnot run: {report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}")
 
 
 def pytest_unconfigure(config):
