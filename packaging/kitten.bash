@@ -33,7 +33,7 @@ _kitten()
     *)
     case $name in
     'bench')
-        words='--endpoint --target --bucket --prefix --access-key --secret-key --region --concurrency --threads --timeout --manifest --server-pid --csv --quiet --rate --duration --warmup --count --objects --existing --size --keys --mix --verify --share --seed --from --batch --batch-files --json --help floor verify'
+        words='--endpoint --target --bucket --prefix --access-key --secret-key --region --concurrency --threads --timeout --manifest --server-pid --csv --quiet --rate --duration --warmup --count --objects --existing --size --keys --mix --verify --share --seed --from --max-size --batch --batch-files --json --help floor verify'
         ;;
     'dump')
         words='--json --help'

@@ -226,7 +226,7 @@ static int bench_run(const struct cmd_args *args)
     int rc = read_config(args, cfg);
     data_pattern_make();
     if (rc == 0 && cmd_given(args, "from"))
-        rc = tree_open(cmd_text(args, "from"), cfg->count, &tree);
+        rc = tree_open(cmd_text(args, "from"), cfg->count, cmd_count(args, "max-size"), &tree);
     if (rc == 0) {
         cfg->tree = tree.n > 0 ? &tree : NULL;
         rc = run_config(args, cfg, r);
@@ -303,6 +303,7 @@ static const struct cmd_option bench_options[] = {
     {"share", CMD_REAL, "SHARE", "1", "share of the manifest's objects that delete takes"},
     {"seed", CMD_COUNT, "N", "1", "decides sizes, bytes and choices"},
     {"from", CMD_TEXT, "DIR", NULL, "store the files of this directory tree; --count limits them"},
+    {"max-size", CMD_SIZE, "SIZE", "16MiB", "with --from: leave out files above this size"},
     {"batch", CMD_FLAG, NULL, NULL, "with --from: send tar archives"},
     {"batch-files", CMD_COUNT, "N", "256", "files of one archive"},
     {0},

@@ -99,6 +99,7 @@ static void json_tally(struct json *j, const char *name, const struct bench_resu
     json_u64(j, "resurrected", t->resurrected);
     json_u64(j, "corrupt", t->corrupt);
     json_u64(j, "busy", t->busy);
+    json_u64(j, "retries", t->retries);
     json_u64(j, "raced", t->raced);
     json_u64(j, "errors", t->errors);
     json_latency(j, t);

@@ -289,6 +289,7 @@ static void merge_tally(struct bench_tally *to, const struct bench_tally *from)
     to->corrupt += from->corrupt;
     to->errors += from->errors;
     to->verified += from->verified;
+    to->retries += from->retries;
     hist_merge(&to->latency, &from->latency);
 }
 

@@ -61,6 +61,7 @@ struct bench_tally {
     uint64_t corrupt;     /* wrong length or bytes */
     uint64_t errors;      /* everything else */
     uint64_t verified;
+    uint64_t retries;    /* files of a tree that were sent again after a busy answer */
     struct hist latency; /* ns per request */
 };
 

@@ -16,7 +16,7 @@
 
 static void add_file(struct bench_tree *t, const char *name, const struct stat *st)
 {
-    if (!S_ISREG(st->st_mode) || st->st_size == 0 || (uint64_t)st->st_size > DATA_SIZE_MAX ||
+    if (!S_ISREG(st->st_mode) || st->st_size == 0 || (uint64_t)st->st_size > t->size_max ||
         strlen(name) > NAME_BYTES) {
         t->skipped++;
         return;
@@ -87,11 +87,11 @@ static void cut(struct bench_tree *t, uint64_t limit)
     }
 }
 
-int tree_open(const char *root, uint64_t limit, struct bench_tree *ret)
+int tree_open(const char *root, uint64_t limit, uint64_t size_max, struct bench_tree *ret)
 {
     struct buf todo = BUF_INIT(MIB(64));
     char dir[PATH_BYTES];
-    struct bench_tree t = {0};
+    struct bench_tree t = {.size_max = KT_MIN(size_max, DATA_SIZE_MAX)};
     t.root = mem_alloc(strlen(root) + 1);
     memcpy(t.root, root, strlen(root) + 1);
     int rc = push_dir(&todo, "");

@@ -22,12 +22,15 @@ struct bench_tree {
     struct bench_tree_file *files;
     uint64_t n, cap;
     uint64_t bytes;
+    uint64_t size_max;
     uint64_t skipped; /* links, devices, empty, too large or with names too long */
 };
 
-/* `limit`: at most that many files, 0: all. Sorted by name. Errors: those of reading directories.
+/* `limit`: at most that many files, 0: all; files above `size_max` bytes are left out. Sorted by
+ * name. Errors: those of reading directories.
  */
-int tree_open(const char *root, uint64_t limit, struct bench_tree *ret) KT_MUST_CHECK;
+int tree_open(const char *root, uint64_t limit, uint64_t size_max,
+              struct bench_tree *ret) KT_MUST_CHECK;
 void tree_close(struct bench_tree *t);
 /* Reads one file into `out`, replacing what it holds. Errors: IO, NOT_FOUND, TOO_LARGE (it grew).
  */

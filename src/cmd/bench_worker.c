@@ -17,6 +17,8 @@
 
 #define CONNECT_PAUSE_MS 20
 #define CONNECT_TRIES 50
+#define RETRY_FIRST_MS INT64_C(5)
+#define RETRY_LAST_MS INT64_C(200)
 #define REPLY_MAX MIB(4)
 
 struct worker {
@@ -69,15 +71,32 @@ static int fail_status(struct worker *w, enum target_op op, int status)
 }
 
 /* Sends the head in w->head and the pieces behind iov[0], and reads the answer's head. */
-static int request(struct worker *w, enum target_op op, size_t head_len, int pieces)
+static int request_once(struct worker *w, enum target_op op, int pieces)
 {
-    w->iov[0] = (struct iovec){w->head, head_len};
     int rc = conn_request(&w->conn, w->iov, pieces + 1, w->deadline_ns);
     if (rc < 0)
         return rc;
     if (!target_status_ok(op, w->conn.reply.status))
         return fail_status(w, op, w->conn.reply.status);
     return 0;
+}
+
+/* The same; files of a tree are meant to arrive, so a server that is too busy is asked again, after
+ * longer and longer pauses, until the request's deadline. Made-up load counts such an answer
+ * instead. */
+static int request(struct worker *w, enum target_op op, size_t head_len, int pieces)
+{
+    w->iov[0] = (struct iovec){w->head, head_len};
+    for (int64_t pause_ms = RETRY_FIRST_MS;; pause_ms = KT_MIN(pause_ms * 2, RETRY_LAST_MS)) {
+        int rc = request_once(w, op, pieces);
+        int64_t again_ns = rt_after_ms(pause_ms);
+        if (rc != -KT_ERR_BUSY || !w->cfg->tree || again_ns > w->deadline_ns)
+            return rc;
+        w->loop->tally[op].retries++;
+        rc = rt_sleep_until(again_ns);
+        if (rc < 0)
+            return rc;
+    }
 }
 
 /* The whole answer into w->reply. */
@@ -191,23 +210,27 @@ static int add_to_tar(struct worker *w, struct bench_object *o)
     return rc < 0 ? rc : buf_add(&w->tar, zeros, tar_padding(o->size));
 }
 
-/* One line of the answer per entry, in order. */
+/* One line of the answer per entry, in order. An entry that was refused does not hide the others.
+ */
 static int take_batch_reply(struct worker *w, uint32_t n)
 {
     struct slice rest = buf_slice(&w->reply);
+    int refused = 0;
     for (uint32_t i = 0; i < n; i++) {
         ptrdiff_t end = slice_find(rest, '\n');
         struct slice line = slice_sub(rest, 0, end < 0 ? rest.len : (size_t)end);
         if (line.len == 0)
             return err_set(KT_ERR_PROTO, "a batch of %u files was answered by %u lines", n, i);
         int rc = parse_id(line, &w->batch[i].id);
-        if (rc == 0)
-            rc = objects_add(&w->loop->objects, &w->batch[i], object_name(w, w->batch[i].index));
         if (rc < 0)
+            refused = rc;
+        else
+            rc = objects_add(&w->loop->objects, &w->batch[i], object_name(w, w->batch[i].index));
+        if (rc < 0 && rc != refused)
             return rc;
         rest = slice_sub(rest, line.len + 1, SIZE_MAX);
     }
-    return 0;
+    return refused;
 }
 
 static int do_batch(struct worker *w, struct outcome *out)
