@@ -85,7 +85,8 @@ static void read_meta(const struct store_reader *r, struct head *h)
 /* Types that a browser may run get a policy that doesn't let them. */
 static bool may_run(struct slice type)
 {
-    return type.len && !slice_has_prefix(type, SLICE_LIT("image/jp")) &&
+    /* Whole values only: of "image/jpeg, text/html" a browser takes the last. */
+    return type.len && !slice_eq(type, SLICE_LIT("image/jpeg")) &&
            !slice_eq(type, SLICE_LIT("image/png")) && !slice_eq(type, SLICE_LIT("image/webp")) &&
            !slice_eq(type, SLICE_LIT("image/gif")) && !slice_eq(type, SLICE_LIT("image/avif"));
 }

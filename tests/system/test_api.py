@@ -107,6 +107,14 @@ def test_buckets_are_rebuilt_from_the_log(fresh):
     assert fresh.ask("POST", "/blob?bucket=gone", b"1").status == 404
 
 
+def test_only_plain_picture_types_go_without_a_policy(mini):
+    for kind in ("image/jpeg, text/html", "image/jp, text/html", "image/png, text/html", "text/html"):
+        a = mini.get(mini.put(b"<script>", headers={"Content-Type": kind}))
+        assert a.headers["content-type"] == kind and "sandbox" in a.headers["content-security-policy"]
+    a = mini.get(mini.put(b"jpeg", headers={"Content-Type": "image/jpeg"}))
+    assert "content-security-policy" not in a.headers
+
+
 def test_ttl(mini):
     blob = json.loads(mini.ask("POST", "/blob?bucket=photos&ttl=1", b"short").body)["id"]
     assert mini.get(blob).status == 200
