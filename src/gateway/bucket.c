@@ -139,11 +139,13 @@ int bucket_delete(struct call *c)
     if (!bk)
         return err_set(KT_ERR_NO_BUCKET, "no such bucket");
     c->note->bucket = bk;
-    uint64_t blobs = atomic_load(&bk->blobs);
-    if (blobs && !c->route.param[PARAM_WITH_CONTENTS].p)
+    int rc = 1;
+    if (!c->route.param[PARAM_WITH_CONTENTS].p)
+        rc = buckets_empty(c->gw->buckets, bk, call_deadline(c));
+    if (rc == 0)
         return err_set(KT_ERR_CONFLICT,
-                       "the bucket holds %llu blobs: add ?with_contents to remove them too",
-                       (unsigned long long)blobs);
-    int rc = buckets_remove(c->gw->buckets, c->route.name);
+                       "the bucket holds blobs: add ?with_contents to remove them too");
+    if (rc > 0)
+        rc = buckets_remove(c->gw->buckets, c->route.name);
     return rc < 0 ? rc : reply_status(c->rq, 204);
 }

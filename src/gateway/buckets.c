@@ -49,10 +49,20 @@ void buckets_each(const struct buckets *b, void (*each)(void *arg, const struct 
     }
 }
 
+/* Stops at 0: after a crash a blob may be deleted that the saved counter never knew. */
+static void count(_Atomic uint64_t *counter, int64_t change)
+{
+    uint64_t was = atomic_load(counter), now;
+    do {
+        uint64_t less = change < 0 ? (uint64_t)-change : 0;
+        now = change >= 0 ? was + (uint64_t)change : was > less ? was - less : 0;
+    } while (!atomic_compare_exchange_weak(counter, &was, now));
+}
+
 void bucket_account(struct bucket *bk, int64_t blobs, int64_t bytes)
 {
-    atomic_fetch_add(&bk->blobs, (uint64_t)blobs);
-    atomic_fetch_add(&bk->used_bytes, (uint64_t)bytes);
+    count(&bk->blobs, blobs);
+    count(&bk->used_bytes, bytes);
 }
 
 void bucket_apply(struct bucket *bk, const struct bucket_settings *s, bool removed)

@@ -12,8 +12,9 @@
  * buckets.json {dirty: false}
  *
  * `used_bytes` and `blobs` are counted in memory and saved with the cache every few seconds and at
- * the end: after a crash they may lack the last seconds; a rebuild counts afresh. A quota is
- * checked against them before the body is read.
+ * the end: after a crash they may lack the last seconds; a rebuild counts afresh. The file says
+ * `exact: true` only after a clean end of a server that knew them exactly. A quota is checked
+ * against them before the body is read and after it.
  *
  * Readers (any loop) take no lock: a struct bucket lives until buckets_close, and what may change
  * in it is atomic. Changes run one at a time on loop 0. There can be BUCKETS_MAX buckets over a
@@ -81,7 +82,13 @@ int buckets_put(struct buckets *b, const char *name, const struct bucket_setting
  */
 int buckets_remove(struct buckets *b, const char *name) KT_MUST_CHECK KT_YIELDS;
 
-/* Counts one blob more, or less. Any loop. */
+/* Does the bucket hold no blob? By its counter; after a crash, when that may lack the last seconds,
+ * a counter of 0 is not believed and the store is searched, which is slow. Returns 1 or 0. Any
+ * loop. Errors: TIMEOUT, CORRUPT, NOT_HERE, IO. */
+int buckets_empty(struct buckets *b, const struct bucket *bk,
+                  int64_t deadline_ns) KT_MUST_CHECK KT_YIELDS;
+
+/* Counts blobs and bytes more, or less; never below 0. Any loop. */
 void bucket_account(struct bucket *bk, int64_t blobs, int64_t bytes);
 
 #endif

@@ -95,9 +95,11 @@ int buckets_write(struct buckets *b, bool dirty)
     struct buf out = BUF_INIT(STATEFILE_MAX);
     uint64_t sum = counters_sum(b);
     struct writer w = {.out = &out};
-    w.rc = buf_addf(
-        &out, "{\"version\":1,\"dirty\":%s,\"next_id\":%u,\"next_version\":%llu,\"buckets\":[",
-        dirty ? "true" : "false", atomic_load(&b->next_id), (unsigned long long)b->next_version);
+    w.rc = buf_addf(&out,
+                    "{\"version\":1,\"dirty\":%s,\"exact\":%s,\"next_id\":%u,\"next_version\":%llu,"
+                    "\"buckets\":[",
+                    dirty ? "true" : "false", b->exact && b->closing ? "true" : "false",
+                    atomic_load(&b->next_id), (unsigned long long)b->next_version);
     for (uint32_t id = 1; id < atomic_load(&b->next_id) && id < BUCKETS_MAX; id++) {
         const struct bucket *bk = buckets_by_id(b, id);
         if (bk)
@@ -161,12 +163,12 @@ static void forget_all(struct buckets *b)
 static bool load_text(struct buckets *b, struct slice text)
 {
     json_int_t version = 0, next_id = 1, next_version = 0;
-    int dirty = 1;
+    int dirty = 1, exact = 0;
     json_t *rows = NULL;
     json_t *root = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
-    bool ok = root && json_unpack(root, "{s:I, s:b, s:I, s:I, s:o}", "version", &version, "dirty",
-                                  &dirty, "next_id", &next_id, "next_version", &next_version,
-                                  "buckets", &rows) == 0;
+    bool ok = root && json_unpack(root, "{s:I, s:b, s?:b, s:I, s:I, s:o}", "version", &version,
+                                  "dirty", &dirty, "exact", &exact, "next_id", &next_id,
+                                  "next_version", &next_version, "buckets", &rows) == 0;
     ok = ok && version == 1 && next_id >= 1 && next_id <= (json_int_t)BUCKETS_MAX &&
          next_version >= 0;
     if (ok) {
@@ -178,6 +180,7 @@ static bool load_text(struct buckets *b, struct slice text)
         ok = load_row(b, json_array_get(rows, i));
     if (!ok)
         forget_all(b);
+    b->exact = ok && exact;
     json_decref(root);
     return ok;
 }
@@ -246,9 +249,38 @@ static int rebuild(struct buckets *b)
     }
     mem_free(sc.used);
     mem_free(sc.blobs);
+    b->exact = rc >= 0;
     if (rc >= 0)
         rc = buckets_write(b, false);
     return rc < 0 ? err_wrap(rc, "rebuild %s from the volumes", BUCKETS_FILE) : 0;
+}
+
+struct search {
+    uint32_t bucket;
+    bool found;
+};
+
+static int search_one(void *arg, const struct blobid *id, const struct needle_info *info,
+                      struct slice meta)
+{
+    struct search *s = arg;
+    (void)id;
+    (void)meta;
+    s->found = info->bucket == s->bucket;
+    return s->found ? -KT_ERR_EXISTS : 0; /* ends the scan */
+}
+
+int buckets_empty(struct buckets *b, const struct bucket *bk, int64_t deadline_ns)
+{
+    struct search s = {.bucket = bk->id};
+    if (atomic_load(&bk->blobs))
+        return 0;
+    if (b->exact)
+        return 1;
+    int rc = b->store->scan_kind(b->store->self, NEEDLE_DATA, deadline_ns, search_one, &s);
+    if (s.found)
+        return 0;
+    return rc < 0 ? err_wrap(rc, "look for blobs of bucket %s", bk->name) : 1;
 }
 
 static void tell_dropped(struct buckets *b)
@@ -271,7 +303,10 @@ int buckets_open(int dir, const struct store_api *store, struct buckets **ret)
     int rc = statefile_read(dir, BUCKETS_FILE, &text);
     if (rc >= 0 && load_text(b, buf_slice(&text))) {
         b->saved_sum = counters_sum(b);
-        rc = 0;
+        /* From here on a crash makes them inexact, and the file must not say otherwise. */
+        rc = b->exact ? buckets_write(b, false) : 0;
+        b->exact &= rc >= 0;
+        rc = 0; /* a full disk still serves reads */
     } else if (rc >= 0 || rc == -KT_ERR_NOT_FOUND) {
         rc = rebuild(b);
     }
@@ -290,7 +325,8 @@ void buckets_close(struct buckets *b)
 {
     if (!b)
         return;
-    if (counters_sum(b) != b->saved_sum)
+    b->closing = true;
+    if (b->exact || counters_sum(b) != b->saved_sum)
         b->dirty |= buckets_write(b, b->dirty) < 0;
     forget_all(b);
     mem_free(b);

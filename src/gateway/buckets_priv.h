@@ -10,6 +10,8 @@ struct buckets {
     int dir;
     const struct store_api *store;
     struct rt_mutex mutex; /* one change at a time; loop 0's */
+    bool exact;            /* the counters miss nothing: no crash since they were counted */
+    bool closing;          /* nothing is counted any more */
     bool dirty;            /* the file on disk is, or may be, marked dirty */
     uint64_t next_version; /* last version given out */
     uint64_t saved_sum;    /* of all counters, as they were saved last */

@@ -77,7 +77,8 @@ int write_bucket(const struct call *c, struct bucket **ret) KT_MUST_CHECK;
 /* When blobs of this request expire: the query's ttl, else the bucket's; 0: never. Errors: INVALID.
  */
 int write_expiry(const struct call *c, const struct bucket *bk, uint32_t *ret_s) KT_MUST_CHECK;
-/* Would `more` bytes stay within the quota? Errors: QUOTA. */
+/* Would `more` bytes stay within the quota? Asked again once the body is in. Errors: QUOTA,
+ * NO_BUCKET (removed meanwhile). */
 int write_quota(const struct bucket *bk, uint64_t more) KT_MUST_CHECK;
 /* Encodes the meta of a blob; empty name and type are left out. Errors: TOO_LARGE. */
 int write_meta(struct slice name, struct slice type, uint32_t expires_s,

@@ -35,6 +35,8 @@ int write_expiry(const struct call *c, const struct bucket *bk, uint32_t *ret_s)
 int write_quota(const struct bucket *bk, uint64_t more)
 {
     uint64_t quota = atomic_load(&bk->quota_bytes), used = atomic_load(&bk->used_bytes);
+    if (atomic_load(&bk->flags) & BUCKET_REMOVED)
+        return err_set(KT_ERR_NO_BUCKET, "the bucket was removed while the body came in");
     if (quota && (used > quota || more > quota - used))
         return err_set(KT_ERR_QUOTA, "the bucket's quota of %llu bytes is used up",
                        (unsigned long long)quota);

@@ -107,6 +107,61 @@ def test_buckets_are_rebuilt_from_the_log(fresh):
     assert fresh.ask("POST", "/blob?bucket=gone", b"1").status == 404
 
 
+def crash_forgetting(mini, before):
+    """Ends the server as a crash does within the seconds before the counters were saved."""
+    mini.kill()
+    with open(os.path.join(mini.dir, "buckets.json"), "wb") as f:
+        f.write(before)
+    mini.start()
+
+
+def saved_buckets(mini):
+    with open(os.path.join(mini.dir, "buckets.json"), "rb") as f:
+        return f.read()
+
+
+def test_counters_that_a_crash_left_behind_do_not_wrap(fresh):
+    assert fresh.ask("PUT", "/bucket/tight", b'{"quota_bytes": 100}').status == 201
+    before = saved_buckets(fresh)
+    blob = fresh.put(b"x" * 10, "tight")
+    crash_forgetting(fresh, before)
+    assert fresh.ask("DELETE", "/blob/" + blob).status == 204
+    row = json.loads(fresh.ask("GET", "/bucket/tight").body)
+    assert row["blobs"] == 0 and row["used_bytes"] == 0
+    fresh.put(b"a", "tight")
+
+
+def test_bucket_that_a_crash_made_look_empty_is_kept(fresh):
+    assert fresh.ask("PUT", "/bucket/full").status == 201
+    assert fresh.ask("PUT", "/bucket/empty").status == 201
+    before = saved_buckets(fresh)
+    blob = fresh.put(b"still here", "full")
+    crash_forgetting(fresh, before)
+    assert json.loads(fresh.ask("GET", "/bucket/full").body)["blobs"] == 0
+    assert fresh.ask("DELETE", "/bucket/full").status == 409
+    assert fresh.ask("DELETE", "/bucket/empty").status == 204
+    assert fresh.stop() == 0
+    fresh.start()
+    assert fresh.ask("DELETE", "/bucket/full").status == 409
+    assert fresh.get(blob).body == b"still here"
+
+
+def test_upload_into_a_bucket_removed_meanwhile(fresh):
+    assert fresh.ask("PUT", "/bucket/soon-gone").status == 201
+    conn = fresh.connect()
+    conn.putrequest("POST", "/blob?bucket=soon-gone")
+    conn.putheader("Authorization", fresh.bearer)
+    conn.putheader("Content-Length", "4")
+    conn.endheaders(b"ab")
+    time.sleep(0.2)
+    assert fresh.ask("DELETE", "/bucket/soon-gone").status == 204
+    before = fresh.stored()
+    conn.send(b"cd")
+    assert conn.getresponse().status == 404
+    conn.close()
+    assert fresh.stored() == before
+
+
 def test_only_plain_picture_types_go_without_a_policy(mini):
     for kind in ("image/jpeg, text/html", "image/jp, text/html", "image/png, text/html", "text/html"):
         a = mini.get(mini.put(b"<script>", headers={"Content-Type": kind}))
