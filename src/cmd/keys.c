@@ -21,14 +21,26 @@ struct job {
     int (*show)(const struct cmd_args *args, const struct key_list *l);
 };
 
+static int explain(const struct job *j, int rc)
+{
+    if (rc != -KT_ERR_NOT_FOUND)
+        return rc;
+    return err_set(KT_ERR_NOT_FOUND,
+                   "%s holds no " KEYS_FILE ": `kitten mini %s` makes it at its first start",
+                   j->args->words[0], j->args->words[0]);
+}
+
+static int have_keys(const struct job *j, int dir)
+{
+    int f = rt_file_open(dir, KEYS_FILE, RT_O_READ, 0);
+    rt_file_close(f);
+    return f < 0 ? explain(j, f) : 0;
+}
+
 static int with_list(struct job *j, int dir)
 {
     struct key_list l = {0};
-    int rc = keys_load(dir, &l);
-    if (rc == -KT_ERR_NOT_FOUND)
-        rc = err_set(KT_ERR_NOT_FOUND,
-                     "%s holds no " KEYS_FILE ": `kitten mini %s` makes it at its first start",
-                     j->args->words[0], j->args->words[0]);
+    int rc = explain(j, keys_load(dir, &l));
     if (rc >= 0 && j->change) {
         rc = j->change(&l, j->args->words[1]);
         if (rc >= 0)
@@ -46,6 +58,9 @@ static int keys_fiber(void *arg)
     int lock = -1;
     int dir = rt_dir_open(j->args->words[0], false);
     int rc = dir;
+    /* No lock file where there are no keys: `kitten mini` takes an empty directory only. */
+    if (rc >= 0 && j->change)
+        rc = have_keys(j, dir);
     if (rc >= 0 && j->change) {
         rc = lock = rt_file_open(dir, LOCK_FILE, RT_O_WRITE | RT_O_CREATE, 0600);
         if (rc >= 0)

@@ -201,6 +201,13 @@ def test_unknown_feature():
         m.__exit__()
 
 
+def test_keys_command_before_the_first_start(tmp_path):
+    for words in (("add", str(tmp_path), "backup"), ("rm", str(tmp_path), "backup")):
+        done = run("keys", *words)
+        assert done.returncode == 4 and "keys.json" in done.stderr and "first start" in done.stderr, done
+    assert not os.listdir(tmp_path)
+
+
 def test_status_command(fresh):
     done = run("status", fresh.dir)
     assert done.returncode == 0 and done.stdout.startswith("HEALTHY") and fresh.dir in done.stdout
