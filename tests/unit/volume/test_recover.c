@@ -35,8 +35,10 @@ static struct blobid id_of(uint32_t i)
 /* N needles, each a group of its own, and no mark behind the last. */
 static int put_n(void *arg)
 {
-    (void)arg;
-    struct disk_options o = {.volume_limit_bytes = 64u << 20, .idle_mark_ms = 100000};
+    const uint64_t *zeros = arg;
+    struct disk_options o = {.volume_limit_bytes = 64u << 20,
+                             .idle_mark_ms = 100000,
+                             .zero_fill_bytes = zeros ? *zeros : 0};
     struct volume *v = volume_must(disk_must(dir, &o), VID, 64u << 20);
     for (uint32_t i = 0; i < N; i++)
         CHECK_EQ(blob_put(v, LEN, i).seq, i);
@@ -95,6 +97,22 @@ static void test_kill(void **state)
     die_after(2, put_n, NULL);
     CHECK_EQ(file_size(dir, VOL), offset_of(N));
     expect(VOLUME_OPEN, N, -1, -KT_ERR_NOT_FOUND, true);
+}
+
+/* Zeros written ahead of the log are not part of it, and not torn needles either. */
+static void test_zeros_ahead(void **state)
+{
+    (void)state;
+    uint64_t ahead = 10000;
+    die_after(1, put_n, &ahead);
+    CHECK(file_size(dir, VOL) > offset_of(N));
+    expect(VOLUME_OPEN, N, -1, -KT_ERR_NOT_FOUND, true);
+    CHECK_EQ(file_size(dir, VOL), offset_of(N + 1) + 48);
+    teardown(NULL);
+    setup(NULL);
+    die_after(1, put_n, &ahead);
+    flip_byte(dir, VOL, offset_of(N - 1) + 500);
+    expect(VOLUME_OPEN, N - 1, -1, -KT_ERR_NOT_FOUND, true);
 }
 
 static void test_torn_last_group(void **state)
@@ -207,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_zeros_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_last_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_last_header, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
