@@ -569,6 +569,11 @@ static int writer_main(void *arg)
             break;
         }
     }
+    /* The file and the open index live on only in the volume's generation: one that is compacted
+     * away gives its bytes back. */
+    rt_file_close(w->idx_file);
+    w->idx_file = -1;
+    generation_unref(TAKE(w->gen));
     section_begin(&w->mu);
     w->ended = true;
     if (w->closed_rc == 0)

@@ -244,6 +244,34 @@ static void drops_the_dead_and_keeps_the_rest(void **state)
     sim_free(x.s);
 }
 
+/* Regression: the writer kept the open log's file and index until the close, so that a volume
+ * sealed by the same process gave nothing back when it was compacted. */
+static int seal_and_count(void *arg)
+{
+    struct scene *x = arg;
+    const struct volume_new n = {.vid = VID, .limit_bytes = MIB(8)};
+    CHECK(open_disk(x) == 0);
+    uint32_t before = sim_open_handles(x->s);
+    CHECK(volume_create(x->disk, &n, &x->vol) == 0);
+    for (uint32_t seq = 0; seq < NEEDLES; seq++)
+        CHECK(put(x->vol, seq, 0, &x->ids[seq]) == 0);
+    volume_seal_soon(x->vol);
+    while (volume_state_of(x->vol) != VOLUME_SEALED)
+        CHECK(rt_sleep_until(rt_after_ms(10)) == 0);
+    CHECK(rt_sleep_until(rt_after_ms(10)) == 0); /* its writer ends */
+    CHECK(sim_open_handles(x->s) == before + 1);
+    disk_close(x->disk);
+    return 0;
+}
+
+static void a_sealed_volume_holds_one_file(void **state)
+{
+    (void)state;
+    struct scene x = {.s = sim_new(SEED, &(struct sim_options){.capacity_bytes = MIB(64)})};
+    assert_int_equal(run(&x, seal_and_count), 0);
+    sim_free(x.s);
+}
+
 static int compact_expired(void *arg)
 {
     struct scene *x = arg;
@@ -458,6 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drops_the_dead_and_keeps_the_rest),
+        cmocka_unit_test(a_sealed_volume_holds_one_file),
         cmocka_unit_test(drops_what_has_expired),
         cmocka_unit_test(damage_ends_it_unless_it_is_dropped_anyway),
         cmocka_unit_test(what_is_on_the_drop_list_is_not_undeleted),
