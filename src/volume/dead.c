@@ -646,8 +646,8 @@ static uint32_t count_carried(struct disk *d)
     return count;
 }
 
-/* Writes a log with the marks that stay and zeros behind them, under its name. *ret_file is open
- * for writing. */
+/* Writes a log with the marks that stay and zeros behind them, under its name, and goes on in it as
+ * soon as it has the name: in the old one marks would be lost. */
 static int fresh_log(struct disk *d, uint64_t instance, struct dead_log *ret)
 {
     size_t size = BLOCK_SIZE + (size_t)DEADLOG_RECORD * count_carried(d) + DEAD_AHEAD;
@@ -662,11 +662,13 @@ static int fresh_log(struct disk *d, uint64_t instance, struct dead_log *ret)
         if (disk_volume_at(d, i)->carried)
             records += carry_marks(disk_volume_at(d, i), records, &chain, bytes + DEADLOG_START);
     struct iovec iov = {.iov_base = bytes, .iov_len = size};
-    int rc = disk_put_file(d, DEAD_LOG_NAME, &iov, 1);
+    int file;
+    int rc = disk_replace_file(d, DEAD_LOG_NAME, &iov, 1, &file);
     mem_free(bytes);
-    int file = rc < 0 ? rc : rt_file_open(d->dir, DEAD_LOG_NAME, RT_O_READ | RT_O_WRITE, 0);
     if (file < 0)
-        return file;
+        return rc;
+    if (rc < 0) /* nobody knows which log the next start will find: no more marks */
+        disk_fault(d, "the directory can't be synced after a fold: %s", err_text(rc));
     rt_file_close(ret->file);
     ret->file = file;
     ret->instance = instance;
@@ -675,7 +677,7 @@ static int fresh_log(struct disk *d, uint64_t instance, struct dead_log *ret)
     ret->reserved = size;
     ret->marked = records == 0;
     atomic_store(&ret->bytes, DEADLOG_START + (uint64_t)DEADLOG_RECORD * records);
-    return 0;
+    return rc;
 }
 
 /* Folds one volume's marks; one that can't take them keeps them in the log. */

@@ -49,9 +49,10 @@ static int tmp_open(struct disk *d, const char *tmp)
     return rc < 0 ? rc : rt_file_open(d->dir, tmp, flags, 0600);
 }
 
-int disk_put_file(struct disk *d, const char *name, struct iovec *iov, int n)
+int disk_replace_file(struct disk *d, const char *name, struct iovec *iov, int n, int *ret_file)
 {
     char tmp[VOLUME_NAME_MAX + 8];
+    *ret_file = -1;
     snprintf(tmp, sizeof(tmp), "%s.tmp", name);
     int file = tmp_open(d, tmp);
     if (file < 0)
@@ -59,16 +60,25 @@ int disk_put_file(struct disk *d, const char *name, struct iovec *iov, int n)
     int rc = rt_file_pwritev(file, iov, n, 0);
     if (rc == 0)
         rc = rt_file_sync(file);
-    rt_file_close(file);
     if (rc == 0)
         rc = rt_file_rename(d->dir, tmp, name);
     if (rc < 0) {
         struct diag kept = *diag_get();
+        rt_file_close(file);
         best_effort(rt_file_unlink(d->dir, tmp));
         *diag_get() = kept;
         return rc;
     }
+    *ret_file = file;
     return disk_sync_dir(d);
+}
+
+int disk_put_file(struct disk *d, const char *name, struct iovec *iov, int n)
+{
+    int file;
+    int rc = disk_replace_file(d, name, iov, n, &file);
+    rt_file_close(file);
+    return rc;
 }
 
 int disk_get_file(struct disk *d, const char *name, uint64_t max, uint8_t **ret, size_t *ret_len)

@@ -80,6 +80,10 @@ struct volume *disk_volume_at(struct disk *d, uint32_t i);
 /* tmp, fsync, rename over `name`, directory fsync: how every whole file is born. */
 int disk_put_file(struct disk *d, const char *name, struct iovec *iov,
                   int n) KT_MUST_CHECK KT_YIELDS;
+/* The same, and keeps it open for reading and writing: *ret_file is the file that has the name now,
+ * also when only the directory's sync failed, or -1 when the name still means what it meant. */
+int disk_replace_file(struct disk *d, const char *name, struct iovec *iov, int n,
+                      int *ret_file) KT_MUST_CHECK KT_YIELDS;
 int disk_sync_dir(struct disk *d) KT_MUST_CHECK KT_YIELDS;
 /* Reads a whole file of at most `max` bytes; *ret is owned by the caller. Errors: NOT_FOUND,
  * TOO_LARGE, IO. */

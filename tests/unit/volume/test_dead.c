@@ -2,6 +2,8 @@
 #include "volume_test.h"
 
 #include "format/deadlog.h"
+#include "rt/backend.h"
+#include <errno.h>
 
 #define VID 0x20u
 #define N 200u
@@ -196,6 +198,45 @@ static void test_fold_interrupted(void **state)
     run_on(1, verify, NULL);
 }
 
+static int torn(void *arg);
+static bool no_descriptors; /* for the dead log */
+
+static int open_or_not(void *self, int d, const char *name, unsigned flags, unsigned mode)
+{
+    if (no_descriptors && strcmp(name, "dead.log") == 0)
+        return -EMFILE;
+    return rt_backend_linux.file_open(self, d, name, flags, mode);
+}
+
+/* Regression: a fold whose fresh log could not be opened again after its rename went on in the old
+ * log, which had no name any more. */
+static int fold_without_descriptors(void *arg)
+{
+    (void)arg;
+    struct disk_options o = options(4096);
+    struct disk *d = disk_must(dir, &o);
+    struct volume *v = volume_must(d, VID, 1u << 20);
+    for (uint32_t i = 0; i < 10; i++)
+        CHECK_EQ(blob_put(v, 100, i).seq, i);
+    no_descriptors = true;
+    for (uint32_t i = 0; i < 8; i++)
+        CHECK_EQ(del(v, i), 0);
+    no_descriptors = false;
+    drain_pool(d);
+    return 0;
+}
+
+static void test_fold_without_descriptors(void **state)
+{
+    (void)state;
+    struct rt_backend b = rt_backend_linux;
+    const struct rt_options o = {.backend = &b, .loops = 1, .workers = 2};
+    uint32_t all = 8;
+    b.file_open = open_or_not;
+    CHECK_EQ(rt_run(&o, fold_without_descriptors, NULL), 0);
+    run_on(1, torn, &all);
+}
+
 static int undelete_late(void *arg)
 {
     (void)arg;
@@ -371,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fold_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fold_without_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_undelete_window, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
