@@ -13,7 +13,8 @@
  *
  * Failure modes. A failed write or sync fails the disk, without a retry; no space cuts the tail
  * back and answers NO_SPACE; a fold that fails leaves the old log in place and is tried again
- * later, unless a sync failed.
+ * later, unless a sync failed. Marks of a volume that can't take them stay in the log. At the size
+ * that a start would not replay it refuses deletes.
  */
 #include "volume/volume_priv.h"
 
@@ -26,7 +27,6 @@
 #include <stdlib.h>
 
 #define DEAD_LOG_NAME "dead.log"
-#define DEAD_LOG_MAX (256u << 20) /* bytes a start is willing to replay */
 #define DEAD_FILE_MAX (UINT64_C(1) << 32)
 #define DEAD_GROUP_MAX 512u
 #define DEAD_QUEUE_MAX 65536u
@@ -527,6 +527,21 @@ static int group_apply(struct dead_group *g)
     return rc;
 }
 
+static int may_grow(struct disk *d)
+{
+    struct dead_log *log = &d->dead;
+    uint64_t after =
+        DEADLOG_START + (uint64_t)DEADLOG_RECORD * ((uint64_t)log->records + DEAD_GROUP_MAX);
+    if (disk_state_of(d) == DISK_FAILED)
+        return -KT_ERR_IO;
+    if (after + DEAD_AHEAD > d->opt.dead_log_bytes_max)
+        return err_set(KT_ERR_NO_SPACE,
+                       "the dead log of %s is full and can't be folded: see the "
+                       "volumes that are refused",
+                       d->path);
+    return 0;
+}
+
 static void group_write(struct disk *d, struct dead_group *g, uint8_t *bytes)
 {
     struct dead_log *log = &d->dead;
@@ -534,7 +549,9 @@ static void group_write(struct disk *d, struct dead_group *g, uint8_t *bytes)
     list_for_each(l, &g->members)
     {
         struct dead_request *q = list_entry(l, struct dead_request, link);
-        q->rc = disk_state_of(d) == DISK_FAILED ? -KT_ERR_IO : decide(q, now_s);
+        q->rc = may_grow(d);
+        if (q->rc == 0)
+            q->rc = decide(q, now_s);
         q->write = q->rc == 0;
         if (!q->write)
             continue;

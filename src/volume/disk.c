@@ -545,6 +545,8 @@ static void apply_defaults(struct disk_options *opt)
 {
     if (!opt->dead_fold_bytes)
         opt->dead_fold_bytes = MIB(8);
+    if (!opt->dead_log_bytes_max || opt->dead_log_bytes_max > DEAD_LOG_MAX)
+        opt->dead_log_bytes_max = DEAD_LOG_MAX;
     if (!opt->undelete_window_s)
         opt->undelete_window_s = 24 * 3600;
     if (!opt->idle_mark_ms)

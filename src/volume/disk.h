@@ -38,6 +38,7 @@ struct disk_options {
     uint64_t reserve_bytes;      /* 0: min(2 * limit, capacity/16) */
     uint64_t zero_fill_bytes;    /* zeros written ahead of an open log, 0: none */
     uint64_t dead_fold_bytes;    /* the dead log is folded past this; 0: 8 MiB */
+    uint64_t dead_log_bytes_max; /* deletes are refused past this; 0: 256 MiB, also the most */
     uint32_t undelete_window_s;  /* 0: 24 h */
     uint32_t idle_mark_ms;       /* 0: 1000 */
     uint32_t queue_bytes_max;    /* per volume, waiting appends; 0: 64 MiB */

@@ -125,6 +125,8 @@ int dead_apply_to_index(struct volume *v, struct index *ix) KT_MUST_CHECK KT_YIE
 void volume_recount(struct volume *v, const struct index *ix);
 /* ---- dead log (dead.c) ---- */
 
+#define DEAD_LOG_MAX (256u << 20) /* bytes a start is willing to replay */
+
 struct dead_log {
     pthread_mutex_t mu;
     struct list queue;                /* struct dead_request; guarded by mu */

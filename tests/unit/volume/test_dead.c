@@ -237,6 +237,35 @@ static void test_fold_without_descriptors(void **state)
     run_on(1, torn, &all);
 }
 
+/* A log that can't be folded takes no more than a start can replay. */
+static int fill_log(void *arg)
+{
+    (void)arg;
+    struct disk_options o = options(1u << 30);
+    o.dead_log_bytes_max = 128 << 10;
+    struct disk *d = disk_must(dir, &o);
+    struct volume *v = volume_must(d, VID, 1u << 20);
+    struct disk_stat st;
+    int rc = 0;
+    CHECK_EQ(blob_put(v, 100, 0).seq, 0);
+    for (int i = 0; i < 4096 && rc == 0; i++)
+        rc = i % 2 ? undel(v, 0) : del(v, 0);
+    CHECK_EQ(rc, -KT_ERR_NO_SPACE);
+    CHECK_EQ(rt_sleep_until(rt_after_ms(1)), 0);
+    disk_stat(d, &st);
+    CHECK_EQ(st.state, DISK_OK);
+    CHECK(st.dead_log_bytes < o.dead_log_bytes_max);
+    drain_pool(d);
+    return 0;
+}
+
+static void test_full_log(void **state)
+{
+    (void)state;
+    run_on(1, fill_log, NULL);
+    CHECK(file_size(dir, "dead.log") <= 128 << 10);
+}
+
 static int undelete_late(void *arg)
 {
     (void)arg;
@@ -413,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fold_interrupted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fold_without_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_undelete_window, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
