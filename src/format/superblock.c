@@ -100,6 +100,9 @@ int superblock_decode(struct slice in, struct superblock *ret)
                        d.version, VOLUME_VERSION);
     if (d.vid == 0)
         return err_set(KT_ERR_CORRUPT, "volume superblock with volume id 0");
+    if (d.limit_bytes > VOLUME_LIMIT_MAX)
+        return err_set(KT_ERR_CORRUPT, "volume superblock with a limit of %" PRIu64 " bytes",
+                       d.limit_bytes);
     *ret = (struct superblock){
         .features = {d.compat, d.ro_compat, d.incompat},
         .vid = d.vid,
@@ -152,7 +155,8 @@ static int slot_check(const struct slot_disk *d, const struct superblock *sb)
             d->history[i].start < d->history[i - 1].start)
             return err_set(KT_ERR_CORRUPT, "state slot with a history that goes back");
     bool sealed = d->state == VOLUME_SEALED;
-    if (sealed && (d->sealed_length < VOLUME_LOG_START || d->sealed_length % NEEDLE_ALIGN))
+    if (sealed && (d->sealed_length < VOLUME_LOG_START || d->sealed_length > VOLUME_LIMIT_MAX ||
+                   d->sealed_length % NEEDLE_ALIGN))
         return err_set(KT_ERR_CORRUPT, "state slot with sealed length %" PRIu64, d->sealed_length);
     return 0;
 }

@@ -579,6 +579,7 @@ static void set_limits(struct disk *d)
     uint64_t total = atomic_load(&d->total_bytes);
     d->limit_bytes =
         d->opt.volume_limit_bytes ? d->opt.volume_limit_bytes : d->label.volume_limit_bytes;
+    d->limit_bytes = KT_MIN(d->limit_bytes, VOLUME_LIMIT_MAX);
     d->reserve_bytes =
         d->opt.reserve_bytes ? d->opt.reserve_bytes : KT_MIN(2 * d->limit_bytes, total / 16);
 }

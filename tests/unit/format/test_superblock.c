@@ -69,6 +69,21 @@ static void superblock_round_trips(void **state)
     assert_int_equal(superblock_decode(slice_of(block, BLOCK_SIZE - 1), &back), -KT_ERR_CORRUPT);
 }
 
+/* Regression: a limit beyond what an index can address was taken, and failed an assertion later. */
+static void refuses_impossible_sizes(void **state)
+{
+    (void)state;
+    static uint8_t block[BLOCK_SIZE];
+    struct superblock sb = example_superblock(), back;
+    struct state_slot s = example_slot(&sb);
+    sb.limit_bytes = VOLUME_LIMIT_MAX + 1;
+    superblock_encode(&sb, block);
+    assert_int_equal(superblock_decode(slice_of(block, sizeof(block)), &back), -KT_ERR_CORRUPT);
+    s.sealed_length = VOLUME_LIMIT_MAX + 8;
+    slot_encode(&s, block);
+    assert_int_equal(slot_decode(slice_of(block, sizeof(block)), &sb, &s), -KT_ERR_CORRUPT);
+}
+
 static void refuses_unknown_versions_and_features(void **state)
 {
     (void)state;
@@ -178,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(superblock_round_trips),
+        cmocka_unit_test(refuses_impossible_sizes),
         cmocka_unit_test(refuses_unknown_versions_and_features),
         cmocka_unit_test(slot_round_trips),
         cmocka_unit_test(refuses_impossible_slots),
