@@ -227,6 +227,8 @@ int dead_apply_to_index(struct volume *v, struct index *ix)
     if (rc < 0)
         return rc;
     section_begin(&v->mu);
+    if (n > 0)
+        v->marks_end = (uint64_t)marks[n - 1].seq + 1;
     for (uint32_t i = 0; i < n; i++) {
         index_set_dead(ix, marks[i].seq, marks[i].counter % 2 != 0);
         /* Even counters are rare and must be known to the next delete: they stay in memory. */
@@ -454,7 +456,8 @@ static int decide(struct dead_request *q, uint32_t now_s)
     int rc = latest_mark(v, q->id.seq, false, &last);
     if (rc < 0)
         return rc;
-    kt_assert(last.counter % 2 == 0);
+    if (last.counter % 2 != 0)
+        return -KT_ERR_NOT_FOUND;
     q->mark = (struct dead_mark){.seq = q->id.seq, .counter = last.counter + 1, .time_s = now_s};
     return 0;
 }
@@ -854,6 +857,21 @@ static int replay_log(struct disk *d, uint64_t size, const uint8_t *bytes)
     return replay_records(d, bytes + DEADLOG_START, scan.records, chain);
 }
 
+/* A needle that was deleted was synced before: a log that ends before it has lost some. Appending
+ * would give its seq, and its mark, to another needle. */
+static void check_end(struct volume *v, const struct index *ix)
+{
+    section_begin(&v->mu);
+    uint64_t end = v->marks_end;
+    section_end(&v->mu);
+    if (volume_state_of(v) != VOLUME_OPEN || end <= index_count(ix))
+        return;
+    writer_stop(v);
+    volume_set_reason(v, "the log has %u needles, but one above them was deleted: its end is lost",
+                      index_count(ix));
+    atomic_store(&v->state, VOLUME_DAMAGED);
+}
+
 /* Gives the marks to the volumes whose index is in memory. */
 static int apply_marks(struct disk *d)
 {
@@ -862,8 +880,10 @@ static int apply_marks(struct disk *d)
         struct generation *g = volume_generation(v);
         struct index *ix = g ? generation_index(g) : NULL;
         int rc = ix ? dead_apply_to_index(v, ix) : 0;
-        if (rc == 0 && ix)
+        if (rc == 0 && ix) {
             volume_recount(v, ix);
+            check_end(v, ix);
+        }
         generation_unref(g);
         if (rc == -KT_ERR_NO_MEMORY)
             return rc;

@@ -94,6 +94,7 @@ struct volume {
     bool carried;                 /* by the dead fiber: its marks stay in the log */
     struct dead_tail tail;        /* guarded by mu */
     uint64_t dead_changes;        /* of dead bits, and folds; guarded by mu */
+    uint64_t marks_end;           /* highest seq with a mark, + 1; guarded by mu */
     uint64_t folds;               /* of the tail into VID.dead; guarded by mu */
     struct slice frozen;          /* bytes of VID.job while a compaction runs; guarded by mu */
     struct gate load_gate;        /* loading the index, changing the generation */

@@ -376,6 +376,48 @@ static void test_missing_log(void **state)
     run_on(1, untrusted, NULL);
 }
 
+static long log_size;
+
+static int put_delete_last(void *arg)
+{
+    (void)arg;
+    struct disk_options o = options(1u << 20);
+    struct disk *d = disk_must(dir, &o);
+    struct volume *v = volume_must(d, VID, 1u << 20);
+    for (uint32_t i = 0; i < 10; i++) {
+        log_size = i == 9 ? file_size(dir, "00000020.vol") : 0;
+        CHECK_EQ(blob_put(v, 100, i).seq, i);
+    }
+    CHECK_EQ(del(v, 9), 0);
+    char path[128];
+    snprintf(path, sizeof(path), "%s/00000020.vol", dir);
+    CHECK_EQ(truncate(path, log_size), 0);
+    return 0;
+}
+static int lost_end(void *arg)
+{
+    (void)arg;
+    struct disk_options o = options(1u << 20);
+    struct disk *d = disk_must(dir, &o);
+    struct volume *v = volume_find(d, VID);
+    struct blobid id;
+    CHECK_EQ(volume_state_of(v), VOLUME_DAMAGED);
+    CHECK_EQ(blob_try_put(v, 100, 9, &id), -KT_ERR_AGAIN);
+    for (uint32_t i = 0; i < 10; i++)
+        CHECK_EQ(get(v, i), i < 9 ? 0 : -KT_ERR_NOT_HERE);
+    drain_pool(d);
+    return 0;
+}
+
+/* Regression: a log that had lost a deleted needle was appended to; the new needle of that seq was
+ * dead from the next start on, and a delete of it failed an assertion. */
+static void test_marks_beyond_the_log(void **state)
+{
+    (void)state;
+    die_after(1, put_delete_last, NULL);
+    run_on(1, lost_end, NULL);
+}
+
 static int refused_marks(void *arg)
 {
     (void)arg;
@@ -447,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_marks_beyond_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_dead_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fold_around_a_refused_volume, setup, teardown),
     };
