@@ -169,11 +169,12 @@ static void say_summary(const json_t *root)
         *p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
     human(number(root, "live_bytes"), live);
     grouped(number(root, "needles"), needles);
-    printf("%s  %zu disk%s, %" PRIu64 " volumes, %s blobs, %s live, %.0f %% of space used\n", state,
-           json_array_size(disks), json_array_size(disks) == 1 ? "" : "s",
-           number(vols, "open") + number(vols, "sealed") + number(vols, "fenced") +
-               number(vols, "damaged"),
-           needles, live, total ? 100.0 * (double)(total - free_bytes) / (double)total : 0.0);
+    uint64_t volumes = number(vols, "open") + number(vols, "sealed") + number(vols, "fenced") +
+                       number(vols, "damaged");
+    printf("%s  %zu disk%s, %" PRIu64 " volume%s, %s blobs, %s live, %.0f %% of space used\n",
+           state, json_array_size(disks), json_array_size(disks) == 1 ? "" : "s", volumes,
+           volumes == 1 ? "" : "s", needles, live,
+           total ? 100.0 * (double)(total - free_bytes) / (double)total : 0.0);
 }
 
 static void say_problems(const json_t *root)

@@ -14,27 +14,38 @@
 
 #define LIST_MAX MIB(8)
 #define ERRORS_NAME "kitten-errors.jsonl"
+#define SEND_TOGETHER KIB(64)
 #define ERRORS_MAX MIB(1) /* further errors are counted, not listed */
 
 struct out {
     struct call *c;
-    struct buf head; /* of the next member, with the padding of the last before it */
+    struct buf head; /* bytes to be sent: headers, paddings and small blobs, together */
     struct buf errors;
     uint64_t unlisted;
 };
 
-static int send_head(struct out *o)
+static int send_held(struct out *o)
 {
     int rc = o->head.len ? http_reply_body(o->c->rq, buf_slice(&o->head)) : 0;
     o->head.len = 0;
     return rc;
 }
 
-/* The padding waits in `head` and goes out with the next member's header. */
+/* Sends large pieces as they are, and small ones when enough of them have come together. */
+static int send_bytes(struct out *o, struct slice bytes)
+{
+    if (bytes.len < SEND_TOGETHER) {
+        int rc = buf_add_slice(&o->head, bytes);
+        return rc < 0 || o->head.len < SEND_TOGETHER ? rc : send_held(o);
+    }
+    int rc = send_held(o);
+    return rc < 0 ? rc : http_reply_body(o->c->rq, bytes);
+}
+
 static int add_padding(struct out *o, uint64_t size)
 {
     static const uint8_t zeros[TAR_BLOCK];
-    return buf_add(&o->head, zeros, tar_padding(size));
+    return send_bytes(o, slice_of(zeros, tar_padding(size)));
 }
 
 static int note_error(struct out *o, struct slice line, int rc)
@@ -81,9 +92,8 @@ static int send_member(struct out *o, struct store_reader *r, struct slice name,
     if (rc < 0)
         return rc;
     *ret_sent = true;
-    rc = send_head(o);
     while (rc >= 0 && run.len) {
-        rc = http_reply_body(o->c->rq, run);
+        rc = send_bytes(o, run);
         if (rc >= 0)
             rc = st->read(r, call_deadline(o->c), &run);
     }
@@ -120,9 +130,7 @@ static int send_errors(struct out *o)
     int rc = tar_write_header(&o->head, SLICE_LIT(ERRORS_NAME), o->errors.len,
                               (uint64_t)(rt_wall_ns() / NS_PER_SEC));
     if (rc >= 0)
-        rc = send_head(o);
-    if (rc >= 0)
-        rc = http_reply_body(o->c->rq, buf_slice(&o->errors));
+        rc = send_bytes(o, buf_slice(&o->errors));
     return rc < 0 ? rc : add_padding(o, o->errors.len);
 }
 
@@ -146,14 +154,15 @@ static int send_all(struct out *o, struct slice list)
     if (rc >= 0)
         rc = tar_write_end(&o->head);
     if (rc >= 0)
-        rc = send_head(o);
+        rc = send_held(o);
     return rc < 0 ? rc : http_reply_end(o->c->rq);
 }
 
 int batch_get(struct call *c)
 {
     struct buf list = BUF_INIT(LIST_MAX);
-    struct out o = {.c = c, .head = BUF_INIT(KIB(64)), .errors = BUF_INIT(ERRORS_MAX + 64)};
+    struct out o = {
+        .c = c, .head = BUF_INIT(3 * SEND_TOGETHER), .errors = BUF_INIT(ERRORS_MAX + 64)};
     if (c->verdict.has_payload_hash)
         return err_set(KT_ERR_INVALID, "batches take x-amz-content-sha256: UNSIGNED-PAYLOAD");
     int rc = http_body_read_all(c->rq, &list);

@@ -197,6 +197,16 @@ def test_batch_of_many_sizes(mini):
         assert [(m.name, t.extractfile(m).read()) for m in t] == files
 
 
+def test_batch_of_empty_files(mini):
+    """5,000 headers and nothing else: more than one piece of the answer."""
+    files = [(f"empty/{i}", b"") for i in range(5000)]
+    rows, summary = lines_of(mini.ask("PUT", "/batch?bucket=photos", tar_of(files)))
+    assert summary["stored"] == 5000
+    a = mini.ask("POST", "/batch/get", "\n".join(r["id"] for r in rows).encode())
+    with tarfile.open(fileobj=io.BytesIO(a.body)) as t:
+        assert t.getnames() == [name for name, _ in files]
+
+
 def test_batch_damage(mini):
     whole = tar_of([(f"f{i}", bytes([i % 256]) * 3000) for i in range(1500)])
     stored = mini.stored()
