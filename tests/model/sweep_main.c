@@ -3,11 +3,12 @@
  * usage: kitten-sweep [--jobs N] [--variants N] [--only SCENARIO] [--stop-after N]
  *        kitten-sweep --case ID
  *
- * A scenario is a life that prepares a disk, a life that is watched, and lives that recover.
- * Without a fault the watched life makes T persisting calls. For each n in 1..T and each fault
- * (EIO, ENOSPC, short, power cut before or after, kill after) the scenario runs again with that
- * fault at call n, on several seeds that decide what a cut keeps; then the store is opened again
- * and the oracle judges it. Coverage is printed: each (n, fault) must have fired. */
+ * A scenario is a life that prepares a disk, perhaps one that is broken off by a crash, a life that
+ * is watched, and lives that recover. Without a fault the watched life makes T persisting calls.
+ * For each n in 1..T and each fault (EIO, ENOSPC, short, power cut before or after, kill after) the
+ * scenario runs again with that fault at call n, on several seeds that decide what a cut keeps;
+ * then the store is opened again and the oracle judges it. Coverage is printed: each (n, fault)
+ * must have fired. */
 #include "tests/model/batch.h"
 
 #include "base/fault.h"
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #define N_MAX 4096u
+#define WATCHED 2 /* the life that is watched */
 #define FAULTS (SIM_FAULT_COUNT - 1)
 
 struct step {
@@ -26,8 +28,9 @@ struct step {
 struct scenario {
     const char *name;
     struct step prepare[8];
-    enum sim_fault prepare_ends; /* NONE: clean close; else at call `prepare_nth` */
-    uint64_t prepare_nth;
+    struct step broken_off[4]; /* ended by `crash` at call `crash_at` (+ 3 for each variant) */
+    enum sim_fault crash;
+    uint64_t crash_at;
     bool from_open; /* watch the open as well */
     struct step watched[8];
     uint64_t limit_kib, fold_bytes;
@@ -45,26 +48,43 @@ static const struct scenario scenarios[] = {
      .watched = {{OP_SEAL, 1}, {OP_PUT, 16}, {OP_SLEEP, 1}},
      .limit_kib = 32},
     {.name = "compact",
-     .prepare = {{OP_PUT, 14}, {OP_DELETE, 12}, {OP_SEAL, 1}, {OP_PUT, 2}, {OP_SLEEP, 3}},
+     .prepare = {{OP_PUT, 14}, {OP_DELETE, 10}, {OP_SEAL, 1}, {OP_PUT, 2}, {OP_SLEEP, 8}},
      .watched = {{OP_COMPACT, 3}, {OP_PUT, 1}}},
     {.name = "create", .from_open = true, .watched = {{OP_PUT, 2}, {OP_DELETE, 1}}},
     {.name = "recover",
-     .prepare = {{OP_PUT, 14}, {OP_DELETE, 3}, {OP_SEAL, 1}, {OP_PUT, 20}},
-     .prepare_ends = SIM_FAULT_CUT_BEFORE,
-     .prepare_nth = 60,
+     .prepare = {{OP_PUT, 14}, {OP_DELETE, 3}, {OP_SEAL, 1}, {OP_PUT, 6}},
+     .broken_off = {{OP_PUT, 3}, {OP_DELETE, 2}, {OP_PUT, 8}},
+     .crash = SIM_FAULT_CUT_BEFORE,
+     .crash_at = 2,
      .from_open = true,
-     .watched = {{OP_PUT, 1}}},
+     .watched = {{OP_PUT, 2}, {OP_DELETE, 1}}},
     {.name = "recover-killed",
-     .prepare = {{OP_PUT, 10}, {OP_DELETE, 3}, {OP_SEAL, 1}, {OP_PUT, 20}},
-     .prepare_ends = SIM_FAULT_KILL_AFTER,
-     .prepare_nth = 55,
+     .prepare = {{OP_PUT, 10}, {OP_DELETE, 3}, {OP_SEAL, 1}, {OP_PUT, 6}},
+     .broken_off = {{OP_PUT, 3}, {OP_DELETE, 2}, {OP_PUT, 8}},
+     .crash = SIM_FAULT_KILL_AFTER,
+     .crash_at = 3,
      .from_open = true,
-     .watched = {{OP_PUT, 1}}},
+     .watched = {{OP_PUT, 2}, {OP_DELETE, 1}}},
+    {.name = "recover-sealing",
+     .prepare = {{OP_PUT, 10}, {OP_DELETE, 3}},
+     .broken_off = {{OP_SEAL, 1}, {OP_PUT, 4}},
+     .crash = SIM_FAULT_CUT_AFTER,
+     .crash_at = 2,
+     .from_open = true,
+     .watched = {{OP_PUT, 2}, {OP_DELETE, 1}}},
+    {.name = "recover-folding",
+     .prepare = {{OP_PUT, 12}, {OP_DELETE, 3}},
+     .broken_off = {{OP_DELETE, 4}},
+     .crash = SIM_FAULT_CUT_AFTER,
+     .crash_at = 4,
+     .from_open = true,
+     .watched = {{OP_DELETE, 2}, {OP_UNDELETE, 2}},
+     .fold_bytes = 4096 + 32 * 4},
     {.name = "recover-compacting",
-     .prepare =
-         {{OP_PUT, 14}, {OP_DELETE, 12}, {OP_SEAL, 1}, {OP_PUT, 2}, {OP_SLEEP, 3}, {OP_COMPACT, 3}},
-     .prepare_ends = SIM_FAULT_CUT_AFTER,
-     .prepare_nth = 76,
+     .prepare = {{OP_PUT, 14}, {OP_DELETE, 10}, {OP_SEAL, 1}, {OP_PUT, 2}, {OP_SLEEP, 8}},
+     .broken_off = {{OP_COMPACT, 3}},
+     .crash = SIM_FAULT_CUT_AFTER,
+     .crash_at = 6,
      .from_open = true,
      .watched = {{OP_COMPACT, 2}, {OP_PUT, 1}}},
 };
@@ -76,9 +96,10 @@ static struct {
     const char *only;
 } opt = {.jobs = 2, .variants = 4};
 
-static void add_steps(struct plan *p, const struct step *steps, int life, uint64_t *dice)
+static void add_steps(struct plan *p, const struct step *steps, int nsteps, int life,
+                      uint64_t *dice)
 {
-    for (int i = 0; i < 8 && steps[i].times > 0; i++) {
+    for (int i = 0; i < nsteps && steps[i].times > 0; i++) {
         for (int k = 0; k < steps[i].times; k++)
             p->ops[p->nops++] = (struct op){
                 .kind = (uint8_t)steps[i].kind,
@@ -97,7 +118,7 @@ static void make_plan(struct plan *p, const struct scenario *sc, enum sim_fault 
     p->sim.dir_reorder = variant % 2 == 1;
     p->plain = true;
     p->fibers = 1;
-    p->nlives = 3;
+    p->nlives = 4;
     p->engine = (struct engine_options){
         .disks = 1,
         .volume_limit_bytes = KIB(sc->limit_kib ? sc->limit_kib : 512),
@@ -105,16 +126,23 @@ static void make_plan(struct plan *p, const struct scenario *sc, enum sim_fault 
         .undelete_window_s = 2,
         .idle_mark_ms = 500,
     };
-    p->lives[0] = (struct life){
-        .end = sc->prepare_ends ? END_NTH_CALL : END_CLOSE,
-        .fault = sc->prepare_ends,
-        .nth = sc->prepare_nth,
-        .off = sc->prepare[0].times == 0,
-    };
-    p->lives[1] =
-        (struct life){.end = END_NTH_CALL, .fault = fault, .nth = n, .arm_late = !sc->from_open};
-    add_steps(p, sc->prepare, 0, &dice);
-    add_steps(p, sc->watched, 1, &dice);
+    p->lives[0] = (struct life){.off = sc->prepare[0].times == 0};
+    p->lives[1] = (struct life){.end = END_NTH_CALL,
+                                .fault = sc->crash,
+                                .nth = sc->crash_at + 3 * variant,
+                                .arm_late = true,
+                                .off = sc->crash == SIM_FAULT_NONE};
+    p->lives[WATCHED] = (struct life){.end = END_NTH_CALL,
+                                      .fault = fault,
+                                      .nth = n,
+                                      .arm_late = !sc->from_open,
+                                      .power_off = true};
+    if (variant % 2 == 1) /* the recovery is cut, too */
+        p->lives[3] = (struct life){
+            .end = END_NTH_CALL, .fault = SIM_FAULT_CUT_AFTER, .nth = 1 + (n + variant) % 9};
+    add_steps(p, sc->prepare, 8, 0, &dice);
+    add_steps(p, sc->broken_off, 4, 1, &dice);
+    add_steps(p, sc->watched, 8, WATCHED, &dice);
 }
 
 /* A case's number: scenario, fault, n, variant. */
@@ -154,7 +182,7 @@ static bool run_case(uint64_t index, struct counters *c, char text[BATCH_TEXT_MA
     run_plan(&p, &r);
     counters_add(c, &r.c);
     const char *what = run_failed(&r) ? r.first : NULL;
-    if (what == NULL && w.variant == 0 && !r.fired[1])
+    if (what == NULL && w.variant == 0 && !r.fired[WATCHED])
         what = "the fault never happened: not covered";
     if (what == NULL)
         return true;
@@ -171,9 +199,12 @@ static uint64_t measure(const struct scenario *sc)
     struct run_result r;
     make_plan(&p, sc, SIM_FAULT_NONE, 0, 0);
     run_plan(&p, &r);
-    if (!run_failed(&r))
-        return KT_MIN(r.calls[1], (uint64_t)N_MAX);
-    printf("FAILED %s without any fault: %s\n", sc->name, r.first);
+    const char *why = run_failed(&r) ? r.first : NULL;
+    if (why == NULL && sc->crash != SIM_FAULT_NONE && !r.fired[1])
+        why = "it ends before the crash that shall break it off";
+    if (why == NULL)
+        return KT_MIN(r.calls[WATCHED], (uint64_t)N_MAX);
+    printf("FAILED %s without any fault: %s\n", sc->name, why);
     return 0;
 }
 
