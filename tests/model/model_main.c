@@ -95,30 +95,38 @@ static int run_one(void)
     return run_failed(&r);
 }
 
-/* Lines "SEED  # what it was"; blank lines and comments are skipped. */
-static int run_regressions(void)
+#define PAST_MAX 256
+
+/* Lines "SEED  # what it was"; blank lines and comments are skipped. The file is closed before
+ * anything runs: a child's exit would set its position back. */
+static int read_regressions(char lines[PAST_MAX][160])
 {
     FILE *f = fopen(opt.regressions, "r");
-    char line[400], text[BATCH_TEXT_MAX];
+    int n = 0;
     if (f == NULL) {
         perror(opt.regressions);
-        return 2;
+        return -1;
     }
-    int passed = 0, failed = 0;
-    while (fgets(line, sizeof(line), f) != NULL) {
-        uint64_t seed = strtoull(line, NULL, 10);
-        if (seed == 0)
-            continue;
+    while (n < PAST_MAX && fgets(lines[n], sizeof(lines[n]), f) != NULL)
+        n += strtoull(lines[n], NULL, 10) != 0;
+    fclose(f);
+    return n;
+}
+
+static int run_regressions(void)
+{
+    static char lines[PAST_MAX][160];
+    int n = read_regressions(lines), passed = 0, failed = 0;
+    for (int i = 0; i < n; i++) {
+        uint64_t seed = strtoull(lines[i], NULL, 10);
         struct batch one = {.first = seed, .last = seed, .jobs = 1, .limit_s = 60, .fn = run_seed};
         static struct batch_result r;
         batch_run(&one, &r);
-        (void)text;
-        printf("%s - seed %s", report(&r) ? "ok" : "not ok", line);
+        printf("%s - seed %s", report(&r) ? "ok" : "not ok", lines[i]);
         *(r.failed == 0 ? &passed : &failed) += 1;
     }
-    fclose(f);
     printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return n <= 0 || failed != 0;
 }
 
 static uint64_t number(const char *text)
