@@ -120,11 +120,20 @@ static int add_summary(struct batch *b, int rc)
 
 /* ---- storing a gathering ---- */
 
+static void refuse_item(struct item *it, int rc)
+{
+    it->refused = -rc;
+    it->why = NULL;
+}
+
 static int fill_puts(struct batch *b)
 {
     int n = 0;
     for (int i = 0; i < b->n; i++) {
-        const struct item *it = &b->items[i];
+        struct item *it = &b->items[i];
+        int rc = it->refused ? 0 : write_reserve(b->bucket, it->data_len);
+        if (rc < 0)
+            refuse_item(it, rc);
         if (it->refused)
             continue;
         b->pieces[n] = slice_of(b->data.p + it->data_at, it->data_len);
@@ -145,18 +154,19 @@ static int fill_puts(struct batch *b)
 static int flush(struct batch *b)
 {
     const struct store_api *st = b->c->gw->store;
-    uint64_t stored = b->stored, bytes = b->bytes;
     int rc = 0;
     int n = fill_puts(b);
     /* Each file has its own result; the sum of them says nothing more. */
     if (n && st->put_many(st->self, b->puts, n, call_deadline(b->c), b->results, b->rcs) < 0)
         b->first_error = b->first_error ? b->first_error : b->rcs[0];
+    for (int i = 0; i < n; i++)
+        if (b->rcs[i] < 0)
+            bucket_account(b->bucket, -1, -(int64_t)b->pieces[i].len);
     for (int i = 0; i < b->n && rc >= 0; i++) {
         const struct item *it = &b->items[i];
         rc = it->refused ? add_line(b, it, -it->refused, NULL)
                          : add_line(b, it, b->rcs[b->index[i]], &b->results[b->index[i]]);
     }
-    bucket_account(b->bucket, (int64_t)(b->stored - stored), (int64_t)(b->bytes - bytes));
     b->n = 0;
     b->data.len = b->names.len = b->metas.len = 0;
     if (rc >= 0 && b->lines.len >= LINES_HELD)
@@ -178,12 +188,6 @@ static int reserve_data(struct batch *b, uint64_t more)
         b->charged += step;
     }
     return buf_reserve(&b->data, (size_t)more);
-}
-
-static void refuse_item(struct item *it, int rc)
-{
-    it->refused = -rc;
-    it->why = NULL;
 }
 
 static int begin_item(struct batch *b)

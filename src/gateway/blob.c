@@ -309,10 +309,13 @@ static int store_body(struct call *c, struct bucket *bk, struct slice type, stru
     if (rc < 0)
         return rc;
     put.meta = slice_of(meta, meta_len);
-    rc = c->gw->store->put(c->gw->store->self, &put, call_deadline(c), &res);
-    if (rc < 0)
+    if ((rc = write_reserve(bk, body.len)) < 0)
         return rc;
-    bucket_account(bk, 1, (int64_t)body.len);
+    rc = c->gw->store->put(c->gw->store->self, &put, call_deadline(c), &res);
+    if (rc < 0) {
+        bucket_account(bk, -1, -(int64_t)body.len);
+        return rc;
+    }
     return reply_stored(c, 201, &res, body.len);
 }
 

@@ -80,6 +80,9 @@ int write_expiry(const struct call *c, const struct bucket *bk, uint32_t *ret_s)
 /* Would `more` bytes stay within the quota? Asked again once the body is in. Errors: QUOTA,
  * NO_BUCKET (removed meanwhile). */
 int write_quota(const struct bucket *bk, uint64_t more) KT_MUST_CHECK;
+/* Counts a blob that is about to be stored, so that writers at the same time don't pass the quota
+ * together; bucket_account takes it back when it wasn't stored. Errors: as write_quota. */
+int write_reserve(struct bucket *bk, uint64_t bytes) KT_MUST_CHECK;
 /* Encodes the meta of a blob; empty name and type are left out. Errors: TOO_LARGE. */
 int write_meta(struct slice name, struct slice type, uint32_t expires_s,
                uint8_t out[WRITE_META_MAX], size_t *ret_len) KT_MUST_CHECK;

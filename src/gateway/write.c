@@ -32,14 +32,31 @@ int write_expiry(const struct call *c, const struct bucket *bk, uint32_t *ret_s)
     return 0;
 }
 
-int write_quota(const struct bucket *bk, uint64_t more)
+static int check_quota(const struct bucket *bk, uint64_t used, uint64_t more)
 {
-    uint64_t quota = atomic_load(&bk->quota_bytes), used = atomic_load(&bk->used_bytes);
+    uint64_t quota = atomic_load(&bk->quota_bytes);
     if (atomic_load(&bk->flags) & BUCKET_REMOVED)
         return err_set(KT_ERR_NO_BUCKET, "the bucket was removed while the body came in");
     if (quota && (used > quota || more > quota - used))
         return err_set(KT_ERR_QUOTA, "the bucket's quota of %llu bytes is used up",
                        (unsigned long long)quota);
+    return 0;
+}
+
+int write_quota(const struct bucket *bk, uint64_t more)
+{
+    return check_quota(bk, atomic_load(&bk->used_bytes), more);
+}
+
+int write_reserve(struct bucket *bk, uint64_t bytes)
+{
+    uint64_t used = atomic_load(&bk->used_bytes);
+    do {
+        int rc = check_quota(bk, used, bytes);
+        if (rc < 0)
+            return rc;
+    } while (!atomic_compare_exchange_weak(&bk->used_bytes, &used, used + bytes));
+    bucket_account(bk, 1, 0);
     return 0;
 }
 

@@ -162,6 +162,23 @@ def test_upload_into_a_bucket_removed_meanwhile(fresh):
     assert fresh.stored() == before
 
 
+def test_writers_at_the_same_time_stay_within_the_quota(mini):
+    assert mini.ask("PUT", "/bucket/shared-quota", b'{"quota_bytes": 2000}').status == 201
+    seen = []
+    threads = [threading.Thread(target=lambda: seen.append(
+        mini.ask("POST", "/blob?bucket=shared-quota", b"z" * 900).status)) for _ in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(seen) == [201] * 2 + [507] * 14
+    files = tar_of([("a", b"x" * 150), ("b", b"x" * 150)])
+    rows, summary = lines_of(mini.ask("POST", "/batch?bucket=shared-quota", files))
+    assert ["id" in row for row in rows] == [True, False] and summary["failed"] == 1
+    row = json.loads(mini.ask("GET", "/bucket/shared-quota").body)
+    assert row["blobs"] == 3 and row["used_bytes"] == 1950
+
+
 def test_only_plain_picture_types_go_without_a_policy(mini):
     for kind in ("image/jpeg, text/html", "image/jp, text/html", "image/png, text/html", "text/html"):
         a = mini.get(mini.put(b"<script>", headers={"Content-Type": kind}))
