@@ -119,8 +119,8 @@ class Client:
 class Server:
     """One `kitten mini` on a fixed port; started, killed and started again."""
 
-    def __init__(self, kitten, directory, log_path, bug=None):
-        self.kitten, self.directory, self.log_path = kitten, directory, log_path
+    def __init__(self, kitten, directory, log_path, bug=None, options=()):
+        self.kitten, self.directory, self.log_path, self.options = kitten, directory, log_path, list(options)
         self.port = free_port()
         self.env = dict(os.environ)
         self.env.pop("KITTEN_BUG", None)
@@ -130,7 +130,8 @@ class Server:
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
-            self.proc = subprocess.Popen([self.kitten, "mini", self.directory, "--listen", f"127.0.0.1:{self.port}"],
+            self.proc = subprocess.Popen([self.kitten, "mini", self.directory, "--listen", f"127.0.0.1:{self.port}",
+                                          *self.options],
                                          env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def wait_ready(self, limit_s=30):
