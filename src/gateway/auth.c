@@ -68,11 +68,10 @@ struct cached {
 };
 static _Thread_local struct cached cache[CACHE_SLOTS];
 
-static void signing_key(struct keys *keys, const struct key *k, const struct sigv4_claim *c,
+static void signing_key(uint32_t generation, const struct key *k, const struct sigv4_claim *c,
                         uint8_t ret[SIGV4_KEY_LEN])
 {
     char scope[160];
-    uint32_t generation = keys_generation(keys) + 1;
     int n = snprintf(scope, sizeof(scope), "%.*s/%.*s", SLICE_ARG(c->date), SLICE_ARG(c->region));
     uint32_t h = (uint32_t)(uint8_t)k->access[2] * 31 + (uint8_t)k->access[3];
     for (int i = 0; i < n; i++)
@@ -118,8 +117,10 @@ static int check_sigv4(struct keys *keys, const struct h1_head *head, struct sli
     int rc = sigv4_parse(&rq, authorization, &c);
     if (rc < 0)
         return rc;
+    /* Read before the key: a reload in between must not file an old secret as new. */
+    uint32_t generation = keys_generation(keys) + 1;
     bool known = keys_find(keys, c.key_id, &key);
-    signing_key(keys, &key, &c, signing);
+    signing_key(generation, &key, &c, signing);
     rc = prove(&rq, &c, signing, &proven);
     if (rc >= 0 && !(known & proven))
         rc = wrong_signature();
@@ -174,6 +175,8 @@ static int check_url(struct keys *keys, const struct h1_head *head, const struct
         return wrong_signature();
     if (now_s < 0 || expires < (uint64_t)now_s)
         return err_set(KT_ERR_EXPIRED, "the signed URL has expired");
+    if (expires - (uint64_t)now_s > AUTH_URL_TTL_MAX_S + SIGV4_SKEW_S)
+        return err_set(KT_ERR_DENIED, "a signed URL lasts at most 7 days");
     return 0;
 }
 

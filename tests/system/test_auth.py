@@ -102,6 +102,10 @@ def test_signed_urls(mini):
     assert mini.ask("GET", good.replace(blob, other), key=False).status == 403
     assert mini.ask("GET", sign(mini, "PUT", blob, soon), key=False).status == 403
     assert mini.ask("GET", sign(mini, "GET", blob, int(time.time()) - 2), key=False).status == 403
+    week = int(time.time()) + 7 * 86400
+    assert mini.ask("GET", sign(mini, "GET", blob, week), key=False).status == 200
+    for late in (week + 3600, 2**64 - 1):
+        assert mini.ask("GET", sign(mini, "GET", blob, late), key=False).status == 403
     assert mini.ask("GET", good.replace(f"expires={soon}", f"expires={soon + 1}"), key=False).status == 403
     assert mini.ask("GET", sign(mini, "GET", blob, soon, secret="x" * 40), key=False).status == 403
     assert mini.ask("GET", sign(mini, "GET", blob, soon, access="KTNOBODY"), key=False).status == 403
