@@ -384,8 +384,6 @@ static void group_publish(struct volume_writer *w, const struct group *g)
     w->end += g->bytes;
     atomic_store_explicit(&w->gen->length, w->end, memory_order_release);
     index_publish(atomic_load_explicit(&w->gen->index, memory_order_relaxed), w->next_seq);
-    atomic_fetch_add_explicit(&v->needles, g->count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&v->live_bytes, g->bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&v->groups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&v->group_needles, g->count, memory_order_relaxed);
     disk_note_written(v->disk, g->bytes);

@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #define OUT_BYTES (1u << 20)
+#define YIELD_EVERY 4096u
 #define SYNC_BYTES (64u << 20) /* copied between syncs, so that the last one doesn't take long */
 #define JOB_FILE_MAX (JOB_FILE_HEAD + (UINT64_C(1) << 29))
 
@@ -43,6 +44,8 @@ struct compaction {
     size_t out_len;
     uint64_t end, unsynced; /* of the new log, out included; bytes since the last sync */
     struct index_builder *builder;
+    struct index *built; /* what it made, with the header of its file */
+    uint8_t index_head[INDEX_HEAD];
     uint32_t kept, dropped;
 };
 
@@ -87,10 +90,13 @@ static int drop_dead(struct compaction *c)
     if (rc < 0)
         return rc;
     uint64_t now_s = c->job.created_ms / 1000;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         if (marks[i].counter % 2 != 0 &&
             (uint64_t)marks[i].time_s + c->opt->undelete_window_s + COMPACT_GRACE_S < now_s)
             drop(c, marks[i].seq);
+        if (i % YIELD_EVERY == 0)
+            rt_yield();
+    }
     mem_free(marks);
     return 0;
 }
@@ -114,16 +120,6 @@ static int drop_outlived(struct compaction *c)
     return rc < 0 ? rc : 0;
 }
 
-static uint64_t all_bytes(const struct index *ix)
-{
-    uint64_t sum = 0;
-    struct index_hit hit;
-    for (seq_t seq = 0, n = index_count(ix); seq < n; seq++)
-        if (index_find(ix, seq, &hit))
-            sum += hit.size;
-    return sum;
-}
-
 /* Refuses an undelete of what is on the list, from now until the job has ended. */
 static void freeze(struct compaction *c, bool on)
 {
@@ -135,7 +131,9 @@ static void freeze(struct compaction *c, bool on)
 static int decide(struct compaction *c)
 {
     char name[VOLUME_NAME_MAX];
-    uint64_t all = all_bytes(c->ix);
+    struct index_totals totals;
+    index_totals(c->ix, &totals);
+    uint64_t all = totals.bytes;
     c->job = (struct job_file){
         .vid = c->v->vid,
         .job_id = c->opt->job_id,
@@ -310,14 +308,12 @@ static int copy_all(struct compaction *c, const struct state_slot *old)
 /* The counts must add up: what the index knows was either copied or dropped. */
 static int check_counts(struct compaction *c)
 {
-    uint32_t known = 0;
-    struct index_hit hit;
-    for (seq_t seq = 0; seq < c->job.count; seq++)
-        known += index_find(c->ix, seq, &hit);
-    if (c->kept + c->dropped != known || c->dropped != c->job.drops)
+    struct index_totals totals;
+    index_totals(c->ix, &totals);
+    if (c->kept + c->dropped != totals.needles || c->dropped != c->job.drops)
         return err_set(KT_ERR_CORRUPT,
                        "volume %08x can't be compacted: its log has %u needles, its index %u",
-                       c->v->vid, c->kept + c->dropped, known);
+                       c->v->vid, c->kept + c->dropped, totals.needles);
     return 0;
 }
 
@@ -354,17 +350,33 @@ static int tmp_create(struct compaction *c, const char *ext)
     return file;
 }
 
-static int write_index_tmp(struct compaction *c, const struct index *ix)
+static int new_builder(void *arg)
 {
-    uint8_t head[INDEX_HEAD];
+    struct compaction *c = arg;
+    return index_builder_new(c->job.count, &c->builder);
+}
+
+static int finish_index(void *arg)
+{
+    struct compaction *c = arg;
     struct index_head h = {.vid = c->v->vid, .generation = c->slot.generation, .log_end = c->end};
     memcpy(h.uuid, c->v->super.uuid, UUID_BYTES);
-    struct slice body = index_body(ix, &h.count, &h.exceptions);
-    index_sealed_encode(&h, body.p, head);
+    int rc = index_builder_finish(TAKE(c->builder), &c->built);
+    if (rc < 0)
+        return rc;
+    struct slice body = index_body(c->built, &h.count, &h.exceptions);
+    index_sealed_encode(&h, body.p, c->index_head);
+    return 0;
+}
+
+static int write_index_tmp(struct compaction *c)
+{
+    uint32_t count, exceptions;
+    struct slice body = index_body(c->built, &count, &exceptions);
     int file = tmp_create(c, "idx.tmp");
     if (file < 0)
         return file;
-    struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof(head)},
+    struct iovec iov[2] = {{.iov_base = c->index_head, .iov_len = sizeof(c->index_head)},
                            {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.len}};
     int rc = rt_file_pwritev(file, iov, body.len ? 2 : 1, 0);
     if (rc == 0)
@@ -438,7 +450,6 @@ static int switch_over(struct compaction *c, struct index *ix)
 static int carry_out(struct compaction *c)
 {
     struct state_slot old = c->slot;
-    struct index *ix = NULL;
     c->slot.generation = c->job.to_generation;
     c->slot.counter++;
     superblock_place(&c->v->super, c->slot.generation, &c->place);
@@ -447,7 +458,7 @@ static int carry_out(struct compaction *c)
     int rc = c->tmp = tmp_create(c, "vol.tmp");
     if (rc < 0)
         return rc;
-    rc = index_builder_new(c->job.count, &c->builder);
+    rc = volume_compute(new_builder, c);
     if (rc == 0)
         rc = copy_all(c, &old);
     if (rc == 0)
@@ -456,15 +467,13 @@ static int carry_out(struct compaction *c)
     if (rc == 0)
         rc = write_head(c);
     if (rc == 0)
-        rc = index_builder_finish(TAKE(c->builder), &ix);
+        rc = volume_compute(finish_index, c);
     if (rc == 0)
-        rc = write_index_tmp(c, ix);
-    if (rc < 0) {
-        index_free(ix);
+        rc = write_index_tmp(c);
+    if (rc < 0)
         return rc;
-    }
     work_phase(c->work, "switch");
-    return switch_over(c, ix);
+    return switch_over(c, TAKE(c->built));
 }
 
 /* ---- the whole ---- */
@@ -486,6 +495,7 @@ static void compaction_done(struct compaction *c, int rc)
     }
     rt_file_close(c->tmp);
     index_builder_free(c->builder);
+    index_free(c->built);
     generation_unref(c->gen);
     mem_free(c->out);
     mem_free(c->list);

@@ -106,25 +106,14 @@ void dead_tail_done(struct dead_tail *t)
 
 void volume_apply_dead(struct volume *v, seq_t seq, bool dead)
 {
-    struct index_hit hit;
-    bool changed = false;
     section_begin(&v->mu);
     v->dead_changes++;
     struct index *ix = v->gen ? generation_index(v->gen) : NULL;
-    if (ix && index_find(ix, seq, &hit))
-        changed = index_set_dead(ix, seq, dead) != dead;
+    if (ix)
+        (void)index_set_dead(ix, seq, dead);
+    if (v->next_index) /* in this order, see index_copy_dead */
+        (void)index_set_dead(v->next_index, seq, dead);
     section_end(&v->mu);
-    if (!changed)
-        return;
-    if (dead) {
-        atomic_fetch_add(&v->dead, 1);
-        atomic_fetch_add(&v->dead_bytes, hit.size);
-        atomic_fetch_sub(&v->live_bytes, hit.size);
-    } else {
-        atomic_fetch_sub(&v->dead, 1);
-        atomic_fetch_sub(&v->dead_bytes, hit.size);
-        atomic_fetch_add(&v->live_bytes, hit.size);
-    }
 }
 
 /* ---- folded marks ---- */
@@ -139,35 +128,61 @@ static int mark_compare(const void *a, const void *b)
                                      : 0; /* highest counter first */
 }
 
+struct marks {
+    struct dead_file expect;
+    uint8_t *bytes; /* of VID.dead */
+    size_t len;
+    struct dead_mark *all; /* result */
+    uint32_t count;
+};
+
+static int decode_marks(void *arg)
+{
+    struct marks *m = arg;
+    struct dead_file f;
+    struct slice in = slice_of(m->bytes, m->len);
+    int rc = dead_file_decode(in, &m->expect, &f);
+    if (rc < 0 || f.count == 0)
+        return rc;
+    m->all = mem_try_alloc((size_t)f.count * sizeof(*m->all));
+    if (!m->all)
+        return err_set(KT_ERR_NO_MEMORY, "no memory for %u dead marks", f.count);
+    for (uint32_t i = 0; i < f.count; i++)
+        m->all[i] = dead_file_mark(in, i);
+    m->count = f.count;
+    return 0;
+}
+
 int dead_file_load(struct volume *v, struct dead_mark **ret, uint32_t *ret_count)
 {
     char name[VOLUME_NAME_MAX];
-    uint8_t *bytes;
-    size_t len;
-    struct dead_file expect = {.vid = v->vid}, f;
-    *ret = NULL;
-    *ret_count = 0;
+    struct marks m = {.expect = {.vid = v->vid}};
+    memcpy(m.expect.uuid, v->super.uuid, UUID_BYTES);
     volume_file_name(v->vid, "dead", name);
-    int rc = disk_get_file(v->disk, name, DEAD_FILE_MAX, &bytes, &len);
-    if (rc == -KT_ERR_NOT_FOUND)
-        return 0;
-    if (rc < 0)
-        return rc;
-    memcpy(expect.uuid, v->super.uuid, UUID_BYTES);
-    rc = dead_file_decode(slice_of(bytes, len), &expect, &f);
-    if (rc == 0 && f.count > 0) {
-        *ret = mem_try_alloc((size_t)f.count * sizeof(**ret));
-        if (!*ret)
-            rc = err_set(KT_ERR_NO_MEMORY, "no memory for %u dead marks", f.count);
-        for (uint32_t i = 0; rc == 0 && i < f.count; i++)
-            (*ret)[i] = dead_file_mark(slice_of(bytes, len), i);
-        *ret_count = rc == 0 ? f.count : 0;
+    int rc = disk_get_file(v->disk, name, DEAD_FILE_MAX, &m.bytes, &m.len);
+    if (rc == 0) {
+        rc = volume_compute(decode_marks, &m);
+        mem_free(m.bytes);
     }
-    mem_free(bytes);
-    return rc;
+    *ret = m.all;
+    *ret_count = m.count;
+    return rc == -KT_ERR_NOT_FOUND ? 0 : rc;
 }
 
-/* Copies the tail's marks behind the `n` folded ones, sorts, keeps the highest counter per seq. */
+/* Sorts, and keeps the highest counter per seq. */
+static int sort_marks(void *arg)
+{
+    struct marks *m = arg;
+    uint32_t kept = 0;
+    qsort(m->all, m->count, sizeof(*m->all), mark_compare);
+    for (uint32_t i = 0; i < m->count; i++)
+        if (kept == 0 || m->all[kept - 1].seq != m->all[i].seq)
+            m->all[kept++] = m->all[i];
+    m->count = kept;
+    return 0;
+}
+
+/* Copies the tail's marks behind the `n` folded ones and sorts them. */
 static int merge_tail(struct volume *v, struct dead_mark **marks, uint32_t *n)
 {
     section_begin(&v->mu);
@@ -184,15 +199,12 @@ static int merge_tail(struct volume *v, struct dead_mark **marks, uint32_t *n)
         if (v->tail.slots[i].counter != 0)
             all[total++] = v->tail.slots[i];
     section_end(&v->mu);
-    qsort(all, total, sizeof(*all), mark_compare);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < total; i++)
-        if (kept == 0 || all[kept - 1].seq != all[i].seq)
-            all[kept++] = all[i];
+    struct marks sorted = {.all = all, .count = total};
+    int rc = volume_compute(sort_marks, &sorted);
     mem_free(*marks);
     *marks = all;
-    *n = kept;
-    return 0;
+    *n = sorted.count;
+    return rc;
 }
 
 int volume_dead_marks(struct volume *v, struct dead_mark **ret, uint32_t *ret_count)
@@ -219,22 +231,36 @@ int volume_dead_marks(struct volume *v, struct dead_mark **ret, uint32_t *ret_co
     }
 }
 
+struct marking {
+    const struct dead_mark *marks;
+    uint32_t n;
+    struct index *ix;
+};
+
+static int set_bits(void *arg)
+{
+    const struct marking *m = arg;
+    for (uint32_t i = 0; i < m->n; i++)
+        (void)index_set_dead(m->ix, m->marks[i].seq, m->marks[i].counter % 2 != 0);
+    return 0;
+}
+
 int dead_apply_to_index(struct volume *v, struct index *ix)
 {
     struct dead_mark *marks;
     uint32_t n;
     int rc = volume_dead_marks(v, &marks, &n);
+    if (rc == 0)
+        rc = volume_compute(set_bits, &(struct marking){marks, n, ix});
     if (rc < 0)
         return rc;
     section_begin(&v->mu);
     if (n > 0)
         v->marks_end = (uint64_t)marks[n - 1].seq + 1;
-    for (uint32_t i = 0; i < n; i++) {
-        index_set_dead(ix, marks[i].seq, marks[i].counter % 2 != 0);
-        /* Even counters are rare and must be known to the next delete: they stay in memory. */
-        if (rc == 0 && marks[i].counter % 2 == 0)
+    /* Even counters are rare and must be known to the next delete: they stay in memory. */
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        if (marks[i].counter % 2 == 0)
             rc = dead_tail_put(&v->tail, &marks[i]);
-    }
     section_end(&v->mu);
     mem_free(marks);
     return rc;
@@ -880,10 +906,8 @@ static int apply_marks(struct disk *d)
         struct generation *g = volume_generation(v);
         struct index *ix = g ? generation_index(g) : NULL;
         int rc = ix ? dead_apply_to_index(v, ix) : 0;
-        if (rc == 0 && ix) {
-            volume_recount(v, ix);
+        if (rc == 0 && ix)
             check_end(v, ix);
-        }
         generation_unref(g);
         if (rc == -KT_ERR_NO_MEMORY)
             return rc;

@@ -93,8 +93,11 @@ int disk_get_file(struct disk *d, const char *name, uint64_t max, uint8_t **ret,
         rc = err_set(KT_ERR_TOO_LARGE, "%s has %" PRIu64 " bytes", name, st.size);
     if (rc == 0 && !(bytes = mem_try_alloc((size_t)st.size + 1)))
         rc = err_set(KT_ERR_NO_MEMORY, "no memory for %s", name);
-    if (rc == 0)
-        rc = rt_file_pread(file, bytes, (size_t)st.size, 0);
+    for (uint64_t at = 0, len; rc == 0 && at < st.size; at += len) { /* others run in between */
+        len = KT_MIN(st.size - at, MIB(1));
+        rc = rt_file_pread(file, bytes + at, (size_t)len, at);
+        rt_yield();
+    }
     rt_file_close(file);
     if (rc < 0) {
         mem_free(bytes);

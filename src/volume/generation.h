@@ -36,7 +36,7 @@ int volume_dead_marks(struct volume *v, struct dead_mark **ret,
  * in slot A of the new file. The old index must be loaded. Dead bits are carried over from the old
  * index. Readers of the old generation keep it until they close. */
 int volume_swap_generation(struct volume *v, int file, struct index *ix,
-                           const struct state_slot *slot) KT_MUST_CHECK;
+                           const struct state_slot *slot) KT_MUST_CHECK KT_YIELDS;
 /* The current state slot. */
 void volume_slot(struct volume *v, struct state_slot *ret);
 /* Rot was found (by a scrub): the volume keeps serving what verifies. `reason` is shown in its

@@ -23,7 +23,8 @@
 struct index {
     bool open;
     _Atomic uint32_t count;
-    _Atomic uint32_t dead;
+    _Atomic uint32_t needles, dead;
+    _Atomic uint64_t bytes, dead_bytes;
 
     /* open form */
     uint32_t max_chunks;
@@ -45,6 +46,8 @@ struct index_builder {
     size_t mem_bytes;
     struct index_exception *exceptions;
     uint32_t nexceptions, cap;
+    uint32_t needles;
+    uint64_t bytes;
     int64_t last_seq;
     uint64_t last_offset, last_size;
 };
@@ -89,9 +92,14 @@ seq_t index_count(const struct index *ix)
     return atomic_load_explicit(&ix->count, memory_order_acquire);
 }
 
-uint32_t index_dead_count(const struct index *ix)
+void index_totals(const struct index *ix, struct index_totals *ret)
 {
-    return atomic_load_explicit(&ix->dead, memory_order_relaxed);
+    *ret = (struct index_totals){
+        .needles = atomic_load_explicit(&ix->needles, memory_order_relaxed),
+        .dead = atomic_load_explicit(&ix->dead, memory_order_relaxed),
+        .bytes = atomic_load_explicit(&ix->bytes, memory_order_relaxed),
+        .dead_bytes = atomic_load_explicit(&ix->dead_bytes, memory_order_relaxed),
+    };
 }
 
 uint64_t index_memory(const struct index *ix)
@@ -146,7 +154,21 @@ int index_add_entries(struct index *ix, seq_t first, const uint8_t *entries, uin
 
 void index_publish(struct index *ix, seq_t count)
 {
-    kt_assert(ix->open && count >= index_count(ix));
+    seq_t from = index_count(ix);
+    uint32_t needles = 0;
+    uint64_t bytes = 0;
+    kt_assert(ix->open && count >= from);
+    for (seq_t seq = from; seq < count; seq++) {
+        const _Atomic uint64_t *entries =
+            atomic_load_explicit(&ix->chunks[seq / INDEX_CHUNK], memory_order_relaxed);
+        uint64_t size = entries ? index_entry_size(atomic_load_explicit(&entries[seq % INDEX_CHUNK],
+                                                                        memory_order_relaxed))
+                                : 0;
+        needles += size != 0;
+        bytes += size;
+    }
+    atomic_fetch_add_explicit(&ix->needles, needles, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ix->bytes, bytes, memory_order_relaxed);
     atomic_store_explicit(&ix->count, count, memory_order_release);
 }
 
@@ -233,11 +255,39 @@ bool index_set_dead(struct index *ix, seq_t seq, bool dead)
     uint64_t bit = ix->open ? ENTRY_DEAD : UINT64_C(1) << (seq % 64);
     uint64_t before = dead ? atomic_fetch_or(word, bit) : atomic_fetch_and(word, ~bit);
     bool was = (before & bit) != 0;
-    if (dead && !was)
-        atomic_fetch_add(&ix->dead, 1);
-    if (!dead && was)
-        atomic_fetch_sub(&ix->dead, 1);
+    if (dead && !was) {
+        atomic_fetch_add_explicit(&ix->dead, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&ix->dead_bytes, hit.size, memory_order_relaxed);
+    }
+    if (!dead && was) {
+        atomic_fetch_sub_explicit(&ix->dead, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&ix->dead_bytes, hit.size, memory_order_relaxed);
+    }
     return was;
+}
+
+/* Copies until the source says what was written: a change that comes in between goes to both, in
+ * this order, so that whoever writes last writes the newest. */
+static void copy_one(const struct index *from, struct index *to, seq_t seq, struct index_hit hit)
+{
+    bool written;
+    do {
+        written = hit.dead;
+        (void)index_set_dead(to, seq, written);
+        (void)index_find(from, seq, &hit);
+    } while (hit.dead != written);
+}
+
+void index_copy_dead(const struct index *from, struct index *to)
+{
+    struct index_hit hit;
+    for (seq_t seq = 0, n = index_count(to); seq < n; seq++) {
+        bool all = atomic_load_explicit(&to->dead, memory_order_relaxed) > 0;
+        if (!all && atomic_load_explicit(&from->dead, memory_order_relaxed) == 0)
+            continue;
+        if (index_find(from, seq, &hit) && (hit.dead || all))
+            copy_one(from, to, seq, hit);
+    }
 }
 
 /* Page-aligned memory, the part that fills whole huge pages advised to use them (a partly used huge
@@ -281,6 +331,26 @@ struct slice index_body(const struct index *ix, uint32_t *ret_count, uint32_t *r
     return slice_of(ix->mem, ix->body_bytes);
 }
 
+/* Counts what the blocks hold. */
+static void count_sealed(struct index *ix)
+{
+    uint32_t needles = 0;
+    uint64_t units = 0;
+    for (uint32_t b = 0, n = index_block_count(index_count(ix)); b < n; b++) {
+        uint32_t sum = 0;
+        for (uint32_t i = 0; i < INDEX_BLOCK_SEQS; i++) {
+            uint16_t span = ix->blocks[b].span[i];
+            needles += span != 0;
+            sum += span != INDEX_SPAN_EXCEPTION ? span : 0;
+        }
+        units += sum;
+    }
+    for (uint32_t i = 0; i < ix->nexceptions; i++)
+        units += ix->exceptions[i].span;
+    atomic_init(&ix->needles, needles);
+    atomic_init(&ix->bytes, units * NEEDLE_ALIGN);
+}
+
 int index_new_sealed(const struct index_head *h, struct slice body, struct index **ret)
 {
     kt_assert(body.len == index_sealed_body(h->count, h->exceptions));
@@ -294,6 +364,7 @@ int index_new_sealed(const struct index_head *h, struct slice body, struct index
     if (body.len)
         memcpy(ix->mem, body.p, body.len);
     attach(ix, h->count, h->exceptions);
+    count_sealed(ix);
     *ret = ix;
     return 0;
 }
@@ -336,6 +407,8 @@ static int close_last(struct index_builder *b, uint64_t bytes)
 {
     seq_t seq = (seq_t)b->last_seq;
     uint64_t span = bytes / NEEDLE_ALIGN;
+    b->needles++;
+    b->bytes += span * NEEDLE_ALIGN;
     uint16_t *at = &builder_block(b, seq)->span[seq % INDEX_BLOCK_SEQS];
     if (span < INDEX_SPAN_EXCEPTION) {
         *at = (uint16_t)span;
@@ -406,6 +479,8 @@ int index_builder_finish(struct index_builder *b, struct index **ret)
         struct index *ix = mem_zalloc(sizeof(*ix));
         ix->mem = TAKE(b->mem);
         ix->mem_bytes = b->mem_bytes;
+        atomic_init(&ix->needles, b->needles);
+        atomic_init(&ix->bytes, b->bytes);
         attach(ix, b->count, b->nexceptions);
         *ret = ix;
     }
@@ -432,9 +507,7 @@ int index_seal(const struct index *open, struct index **ret)
     rc = index_builder_finish(b, &ix);
     if (rc < 0)
         return rc;
-    for (seq_t seq = 0; index_dead_count(open) > 0 && seq < count; seq++)
-        if (index_find(open, seq, &hit) && hit.dead)
-            index_set_dead(ix, seq, true);
+    index_copy_dead(open, ix);
     *ret = ix;
     return 0;
 }

@@ -78,8 +78,15 @@ int index_builder_add(struct index_builder *b, seq_t seq, uint64_t offset,
 int index_builder_finish(struct index_builder *b, struct index **ret) KT_MUST_CHECK;
 void index_builder_free(struct index_builder *b);
 
-/* Number of dead bits set. */
-uint32_t index_dead_count(const struct index *ix);
+/* What the published needles come to; bytes are those of hits. Any thread. */
+struct index_totals {
+    uint32_t needles, dead;
+    uint64_t bytes, dead_bytes;
+};
+void index_totals(const struct index *ix, struct index_totals *ret);
+/* Gives `to`, which holds no needle that `from` lacks, the dead bits of `from`. Bits may change
+ * meanwhile, when each change goes to `from` first and then to `to`. */
+void index_copy_dead(const struct index *from, struct index *to);
 /* Any thread: sets or clears the dead bit of a present seq; returns the bit before (false when
  * absent). */
 bool index_set_dead(struct index *ix, seq_t seq, bool dead);

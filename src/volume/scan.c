@@ -72,6 +72,7 @@ static int window_read(struct scanner *s, size_t need)
     ssize_t got = rt_file_pread_some(s->file, s->win, KT_MIN(ask, s->win_cap), start);
     if (got < 0)
         return (int)got;
+    rt_yield(); /* what the page cache holds is read without a pause, however long the log is */
     s->win_at = start;
     s->win_len = KT_MIN((size_t)got, want);
     s->read_bytes += s->win_len;

@@ -15,6 +15,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define YIELD_EVERY 4096u
+
 struct scrubber {
     struct volume *v;
     struct work *work;
@@ -112,12 +114,15 @@ static int handle_damage(struct scrubber *s, struct scanner *scan, int rc)
             s->matched++;
     } else {
         f.bytes = next_known(s, scan->at, scan->to) - scan->at;
-        for (seq_t seq = 0; seq < s->count && !f.has_seq; seq++)
+        for (seq_t seq = 0; seq < s->count && !f.has_seq; seq++) {
             if (index_find(s->ix, seq, &hit) && hit.offset == scan->at) {
                 f.has_seq = true;
                 f.seq = seq;
                 s->matched++;
             }
+            if (seq % YIELD_EVERY == 0)
+                rt_yield();
+        }
     }
     scan->at += f.bytes;
     snprintf(f.text, sizeof(f.text), "volume %08x is damaged at offset %" PRIu64 ": %s", s->v->vid,
@@ -173,8 +178,11 @@ static int check_count(struct scrubber *s, uint64_t end)
 {
     struct index_hit hit;
     uint32_t known = 0;
-    for (seq_t seq = 0; seq < s->count; seq++)
+    for (seq_t seq = 0; seq < s->count; seq++) {
         known += index_find(s->ix, seq, &hit) && hit.offset < end;
+        if (seq % YIELD_EVERY == 0)
+            rt_yield();
+    }
     if (known == s->matched || s->res.findings > 0)
         return 0;
     struct scrub_finding f = {.offset = 0};

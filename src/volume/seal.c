@@ -18,14 +18,16 @@
 
 /* ---- swapping generations ---- */
 
-/* The dead bits of `to` become those of `from`, both ways: an undelete may have come since it was
- * built. */
-static void copy_dead(const struct index *from, struct index *to)
+struct index_pair {
+    const struct index *from;
+    struct index *to;
+};
+
+static int copy_dead(void *arg)
 {
-    struct index_hit hit;
-    for (seq_t seq = 0, n = index_count(to); seq < n; seq++)
-        if (index_find(from, seq, &hit))
-            index_set_dead(to, seq, hit.dead);
+    const struct index_pair *p = arg;
+    index_copy_dead(p->from, p->to);
+    return 0;
 }
 
 int volume_swap_generation(struct volume *v, int file, struct index *ix,
@@ -41,12 +43,12 @@ int volume_swap_generation(struct volume *v, int file, struct index *ix,
         return err_set(KT_ERR_CONFLICT, "volume %08x has no index to carry over", v->vid);
     }
     section_begin(&v->mu);
-    uint64_t changes = v->dead_changes;
+    v->next_index = ix;
     section_end(&v->mu);
-    copy_dead(before, ix);
+    int rc = volume_compute(copy_dead, &(struct index_pair){before, ix});
+    kt_assert(rc == 0);
     section_begin(&v->mu);
-    if (v->dead_changes != changes)
-        copy_dead(before, ix); /* a delete came in between: once more, with deletes held off */
+    v->next_index = NULL;
     if (v->slot.generation != slot->generation)
         v->slot_index = 0;
     v->slot = *slot;
@@ -54,26 +56,48 @@ int volume_swap_generation(struct volume *v, int file, struct index *ix,
     v->gen = g;
     section_end(&v->mu);
     generation_unref(old);
-    volume_recount(v, ix);
     return 0;
 }
 
 /* ---- VID.idx of a sealed volume ---- */
 
-/* Best effort: a cache. */
-static void write_index(struct volume *v, const struct index *ix, uint32_t generation,
-                        uint64_t length)
+struct sealing {
+    const struct index *open;
+    struct index_head head;
+    struct index *ix; /* result */
+    uint8_t bytes[INDEX_HEAD];
+};
+
+static int seal_index(void *arg)
+{
+    struct sealing *s = arg;
+    int rc = index_seal(s->open, &s->ix);
+    if (rc < 0)
+        return rc;
+    struct slice body = index_body(s->ix, &s->head.count, &s->head.exceptions);
+    index_sealed_encode(&s->head, body.p, s->bytes);
+    return 0;
+}
+
+/* The sealed form of `open`, off the loop, and its file. A failure to write is none: a cache. */
+static int make_sealed(struct volume *v, const struct index *open, uint32_t generation,
+                       uint64_t length, struct index **ret)
 {
     char name[VOLUME_NAME_MAX];
-    uint8_t head[INDEX_HEAD];
-    struct index_head h = {.vid = v->vid, .generation = generation, .log_end = length};
-    memcpy(h.uuid, v->super.uuid, UUID_BYTES);
-    struct slice body = index_body(ix, &h.count, &h.exceptions);
-    index_sealed_encode(&h, body.p, head);
-    struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof(head)},
+    struct sealing s = {.open = open,
+                        .head = {.vid = v->vid, .generation = generation, .log_end = length}};
+    memcpy(s.head.uuid, v->super.uuid, UUID_BYTES);
+    int rc = volume_compute(seal_index, &s);
+    if (rc < 0)
+        return rc;
+    struct slice body = index_body(s.ix, &s.head.count, &s.head.exceptions);
+    struct iovec iov[2] = {{.iov_base = s.bytes, .iov_len = sizeof(s.bytes)},
                            {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.len}};
     volume_file_name(v->vid, "idx", name);
-    best_effort(disk_put_file(v->disk, name, iov, body.len ? 2 : 1));
+    if (volume_state_of(v) != VOLUME_DAMAGED)
+        best_effort(disk_put_file(v->disk, name, iov, body.len ? 2 : 1));
+    *ret = s.ix;
+    return 0;
 }
 
 int seal_volume(struct volume *v, uint64_t length)
@@ -95,8 +119,7 @@ int seal_volume(struct volume *v, uint64_t length)
     struct index *ix = NULL;
     volume_file_name(v->vid, "vol", name);
     int file = rt_file_open(v->disk->dir, name, RT_O_READ, 0);
-    if (file >= 0 && index_seal(generation_index(g), &ix) == 0) {
-        write_index(v, ix, next.generation, length);
+    if (file >= 0 && make_sealed(v, generation_index(g), next.generation, length, &ix) == 0) {
         best_effort(rt_file_advise(file, 0, 0, RT_ADVISE_RANDOM));
         rc = volume_swap_generation(v, file, ix, &next);
         kt_assert(rc == 0);
@@ -112,24 +135,38 @@ int seal_volume(struct volume *v, uint64_t length)
 
 /* ---- loading ---- */
 
+struct loading {
+    struct index_head expect;
+    uint8_t *bytes;
+    size_t len;
+    struct index *ix; /* result */
+};
+
+static int decode_index(void *arg)
+{
+    struct loading *l = arg;
+    struct index_head h;
+    int rc = index_sealed_decode(slice_of(l->bytes, l->len), &l->expect, &h);
+    if (rc < 0)
+        return rc;
+    return index_new_sealed(&h, slice_of(l->bytes + INDEX_HEAD, l->len - INDEX_HEAD), &l->ix);
+}
+
 static int load_file(struct volume *v, const struct generation *g, struct index **ret)
 {
     char name[VOLUME_NAME_MAX];
-    uint8_t *bytes;
-    size_t len;
+    struct loading l = {.expect = {.vid = v->vid,
+                                   .generation = g->place.generation,
+                                   .log_end = generation_length(g)}};
+    memcpy(l.expect.uuid, g->place.uuid, UUID_BYTES);
     volume_file_name(v->vid, "idx", name);
-    int rc = disk_get_file(v->disk, name, INDEX_FILE_MAX, &bytes, &len);
+    int rc = disk_get_file(v->disk, name, INDEX_FILE_MAX, &l.bytes, &l.len);
     if (rc < 0)
         return rc;
-    struct index_head expect = {.vid = v->vid,
-                                .generation = g->place.generation,
-                                .log_end = generation_length(g)},
-                      h;
-    memcpy(expect.uuid, g->place.uuid, UUID_BYTES);
-    rc = index_sealed_decode(slice_of(bytes, len), &expect, &h);
+    rc = volume_compute(decode_index, &l);
+    mem_free(l.bytes);
     if (rc == 0)
-        rc = index_new_sealed(&h, slice_of(bytes + INDEX_HEAD, len - INDEX_HEAD), ret);
-    mem_free(bytes);
+        *ret = l.ix;
     return rc;
 }
 
@@ -178,10 +215,8 @@ static int rebuild(struct volume *v, const struct generation *g, struct index **
         return 0;
     }
     if (rc == 0)
-        rc = index_seal(open, ret);
+        rc = make_sealed(v, open, g->place.generation, generation_length(g), ret);
     index_free(open);
-    if (rc == 0 && volume_state_of(v) == VOLUME_SEALED)
-        write_index(v, *ret, g->place.generation, generation_length(g));
     return rc;
 }
 
@@ -201,7 +236,6 @@ static int load_index(struct volume *v, struct generation *g)
         rc = dead_apply_to_index(v, ix);
         if (rc < 0)
             break;
-        volume_recount(v, ix);
         section_begin(&v->mu);
         done = v->dead_changes == changes;
         if (done)

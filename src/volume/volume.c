@@ -148,6 +148,16 @@ void volume_note_damage(struct volume *v, const char *reason)
     volume_set_reason(v, "%s", reason);
 }
 
+static void stat_index(const struct index *ix, struct volume_stat *ret)
+{
+    struct index_totals t;
+    index_totals(ix, &t);
+    ret->needles = t.needles;
+    ret->dead = KT_MIN(t.dead, t.needles);
+    ret->dead_bytes = KT_MIN(t.dead_bytes, t.bytes);
+    ret->live_bytes = t.bytes - ret->dead_bytes;
+}
+
 void volume_stat(struct volume *v, struct volume_stat *ret)
 {
     *ret = (struct volume_stat){
@@ -156,10 +166,6 @@ void volume_stat(struct volume *v, struct volume_stat *ret)
         .policy = v->super.policy,
         .expiry_class = v->super.expiry_class,
         .limit_bytes = v->super.limit_bytes,
-        .live_bytes = atomic_load_explicit(&v->live_bytes, memory_order_relaxed),
-        .dead_bytes = atomic_load_explicit(&v->dead_bytes, memory_order_relaxed),
-        .needles = atomic_load_explicit(&v->needles, memory_order_relaxed),
-        .dead = atomic_load_explicit(&v->dead, memory_order_relaxed),
         .groups = atomic_load_explicit(&v->groups, memory_order_relaxed),
         .group_needles = atomic_load_explicit(&v->group_needles, memory_order_relaxed),
     };
@@ -174,6 +180,8 @@ void volume_stat(struct volume *v, struct volume_stat *ret)
         ret->length = generation_length(g);
         ret->index_loaded = ix != NULL;
         ret->index_bytes = ix ? index_memory(ix) : 0;
+        if (ix)
+            stat_index(ix, ret);
         generation_unref(g);
     }
 }
@@ -184,26 +192,10 @@ bool volume_note_logged(struct volume *v)
     return atomic_exchange(&v->logged_state, state) != state;
 }
 
-void volume_recount(struct volume *v, const struct index *ix)
+int volume_compute(int (*fn)(void *arg), void *arg)
 {
-    uint64_t live = 0, dead_bytes = 0;
-    uint32_t needles = 0, dead = 0;
-    struct index_hit hit;
-    for (seq_t seq = 0, n = index_count(ix); seq < n; seq++) {
-        if (!index_find(ix, seq, &hit))
-            continue;
-        needles++;
-        if (hit.dead) {
-            dead++;
-            dead_bytes += hit.size;
-        } else {
-            live += hit.size;
-        }
-    }
-    atomic_store(&v->live_bytes, live);
-    atomic_store(&v->dead_bytes, dead_bytes);
-    atomic_store(&v->needles, needles);
-    atomic_store(&v->dead, dead);
+    int rc = rt_offload(fn, arg);
+    return rc == -KT_ERR_LIMIT ? fn(arg) : rc;
 }
 
 /* ---- state slots ---- */

@@ -88,6 +88,7 @@ struct volume {
     _Atomic uint8_t logged_state; /* last one reported by volume_note_logged */
     pthread_mutex_t mu;
     struct generation *gen;       /* guarded by mu */
+    struct index *next_index;     /* about to take over: gets each change, too; guarded by mu */
     struct state_slot slot;       /* guarded by mu */
     int slot_index;               /* guarded by mu */
     char reason[96];              /* guarded by mu */
@@ -99,8 +100,7 @@ struct volume {
     struct slice frozen;          /* bytes of VID.job while a compaction runs; guarded by mu */
     struct gate load_gate;        /* loading the index, changing the generation */
     struct volume_writer *writer; /* fixed once open; NULL when never open in this process */
-    _Atomic uint64_t live_bytes, dead_bytes, groups, group_needles;
-    _Atomic uint32_t needles, dead;
+    _Atomic uint64_t groups, group_needles;
 };
 
 void volume_set_reason(struct volume *v, const char *fmt, ...) KT_PRINTF(2, 3);
@@ -122,8 +122,9 @@ int seal_volume(struct volume *v, uint64_t length) KT_MUST_CHECK KT_YIELDS;
 void volume_apply_dead(struct volume *v, seq_t seq, bool dead);
 /* Sets the bits of VID.dead and of the tail in an index that is not yet in use. */
 int dead_apply_to_index(struct volume *v, struct index *ix) KT_MUST_CHECK KT_YIELDS;
-/* Recounts needles and bytes from the index. */
-void volume_recount(struct volume *v, const struct index *ix);
+/* Runs a long computation on a worker, or in place when the workers have too much to do. `fn` may
+ * not return LIMIT. */
+int volume_compute(int (*fn)(void *arg), void *arg) KT_MUST_CHECK KT_YIELDS;
 /* ---- dead log (dead.c) ---- */
 
 #define DEAD_LOG_MAX (256u << 20) /* bytes a start is willing to replay */

@@ -60,7 +60,7 @@ static struct index *make_open(const struct model *m, uint32_t n)
 /* Every seq answers as the model does; sizes may only grow by the marks behind a needle. */
 static void compare(const struct index *ix, const struct model *m, uint32_t n, bool exact)
 {
-    uint32_t dead = 0;
+    struct index_totals sum = {0}, totals;
     assert_int_equal(index_count(ix), n);
     for (uint32_t i = 0; i < n; i++) {
         struct index_hit hit;
@@ -72,9 +72,13 @@ static void compare(const struct index *ix, const struct model *m, uint32_t n, b
             hit.size - m[i].size > (exact ? 0 : NEEDLE_HEADER) || hit.dead != m[i].dead)
             fail_msg("seq %u: at %llu size %llu", i, (unsigned long long)hit.offset,
                      (unsigned long long)hit.size);
-        dead += m[i].dead;
+        sum.needles++;
+        sum.bytes += hit.size;
+        sum.dead += m[i].dead;
+        sum.dead_bytes += m[i].dead ? hit.size : 0;
     }
-    assert_int_equal(index_dead_count(ix), dead);
+    index_totals(ix, &totals);
+    assert_memory_equal(&totals, &sum, sizeof(sum));
     struct index_hit hit;
     assert_false(index_find(ix, n, &hit));
     assert_false(index_find(ix, UINT32_MAX, &hit));
@@ -213,6 +217,53 @@ static void readers_see_published_entries_whole(void **state)
     index_free(ix);
 }
 
+/* ---- dead bits that change while they are copied ---- */
+
+#define CHANGES 400000u
+
+struct change {
+    uint32_t n;
+    struct index *from, *to;
+};
+
+static void *change_bits(void *arg)
+{
+    const struct change *c = arg;
+    uint32_t x = 1;
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        x = x * 1664525u + 1013904223u;
+        uint32_t seq = (x >> 8) % c->n;
+        (void)index_set_dead(c->from, seq, x >> 31);
+        (void)index_set_dead(c->to, seq, x >> 31);
+    }
+    return NULL;
+}
+
+static void copies_changing_dead_bits(void **state)
+{
+    (void)state;
+    const uint32_t n = 1000;
+    uint64_t end;
+    struct model *m = make_log(n, &end);
+    struct change c = {.n = n, .from = make_open(m, n)};
+    pthread_t thread;
+    assert_int_equal(index_seal(c.from, &c.to), 0);
+    assert_int_equal(pthread_create(&thread, NULL, change_bits, &c), 0);
+    for (int i = 0; i < 200; i++)
+        index_copy_dead(c.from, c.to);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (uint32_t i = 0; i < n; i++) {
+        struct index_hit hit;
+        if (index_find(c.from, i, &hit))
+            m[i].dead = hit.dead;
+    }
+    compare(c.from, m, n, true);
+    compare(c.to, m, n, false);
+    index_free(c.from);
+    index_free(c.to);
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +273,7 @@ int main(void)
         cmocka_unit_test(open_records_of_the_file_load_back),
         cmocka_unit_test(builder_refuses_needles_out_of_order),
         cmocka_unit_test(readers_see_published_entries_whole),
+        cmocka_unit_test(copies_changing_dead_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
