@@ -31,6 +31,7 @@ struct note {
     struct volume *vol;
     int64_t compact_at_ns;  /* not before; NEVER: not again */
     int64_t scrub_at_ns;    /* not before */
+    int64_t expiry_at_ns;   /* not before */
     uint32_t scrubbed_s;    /* last verified, Unix */
     uint32_t last_expiry_s; /* latest expiry of any needle, 0: not known or some never */
     bool expiry_known, garbage_known;
@@ -315,11 +316,14 @@ static int run_drop(struct disk_jobs *d, struct note *n)
  * something. */
 static int work_on_expiry(struct disk_jobs *d, struct note *n)
 {
+    if (!n->expiry_known && rt_now_ns() < n->expiry_at_ns)
+        return 0;
     if (!n->expiry_known) {
         job_begin(d, "expire", n, d->all->opt.compact_bytes_per_s);
         int rc = compact_last_expiry(n->vol, &d->work, &n->last_expiry_s);
         job_end(d, "compact");
         n->expiry_known = rc == 0 || rc == -KT_ERR_CORRUPT;
+        n->expiry_at_ns = rt_now_ns() + RETRY_LATER_NS;
         if (rc < 0)
             log_failure(d, "the expiry of a volume can't be read", n, rc);
         return rc == -KT_ERR_CANCELED ? rc : 1;

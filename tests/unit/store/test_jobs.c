@@ -240,6 +240,39 @@ static int wait_for_drops(void *arg)
     return 0;
 }
 
+static void break_first_volume(void *arg, const char *name)
+{
+    struct scene *x = arg;
+    if (strstr(name, ".vol") && x->volumes++ == 0)
+        assert_true(sim_file_bad_range(x->s, "/d0", name, 65536, 4096));
+}
+
+static int look_for_failures(void *arg)
+{
+    struct scene *x = arg;
+    open_store(x);
+    CHECK(rt_sleep_until(rt_after_ms(3000)) == 0);
+    look(x);
+    CHECK(x->totals.dropped_volumes >= 2);
+    CHECK(x->totals.failures > 0 && x->totals.failures < 5);
+    store_close(x->store);
+    return 0;
+}
+
+/* Regression: a volume whose expiry couldn't be read was read again every 10 ms, and nothing else
+ * was done on its disk. */
+static void reads_an_unreadable_expiry_again_later(void **state)
+{
+    (void)state;
+    struct scene x = {.s = sim_new(6, NULL), .scrub_period_s = 1000000, .expires_in_s = 600};
+    run(&x, setup);
+    sim_restart(x.s);
+    sim_disk_each(x.s, "/d0", break_first_volume, &x);
+    sim_wall_jump(x.s, 1000 * NS_PER_SEC);
+    run(&x, look_for_failures);
+    sim_free(x.s);
+}
+
 static void drops_volumes_whose_needles_have_all_expired(void **state)
 {
     (void)state;
@@ -332,6 +365,7 @@ int main(void)
         cmocka_unit_test(compacts_and_scrubs_by_itself),
         cmocka_unit_test(a_stop_interrupts_and_the_next_start_goes_on),
         cmocka_unit_test(drops_volumes_whose_needles_have_all_expired),
+        cmocka_unit_test(reads_an_unreadable_expiry_again_later),
         cmocka_unit_test(counts_what_reads_and_scrubs_find_damaged),
         cmocka_unit_test(refuses_when_no_disk_takes_writes),
     };
