@@ -33,6 +33,10 @@ GOING_FLAGS_NOLOGFLUSH = 2
 IMAGE_BYTES = 3 << 30
 
 
+# Small volumes: files are born, sealed and indexed between the cuts.
+SMALL = ["--volume-limit", "4MiB", "--max-blob", "1MiB", "--undelete-window", "1s", "--compact-garbage", "10"]
+
+
 def arguments():
     p = argparse.ArgumentParser()
     p.add_argument("--kitten", default=os.path.join(TOP, "build", "kitten"))
@@ -139,7 +143,8 @@ def run_fs(args, fs, directory, logs):
     """(failures, problems) of all cuts on one kind of file system."""
     rng = random.Random(f"{args.seed}/{fs}")
     disk = Disk(directory, fs)
-    server = lib.Server(args.kitten, os.path.join(disk.mount_point, "d"), os.path.join(logs, "server.log"), args.bug)
+    server = lib.Server(args.kitten, os.path.join(disk.mount_point, "d"), os.path.join(logs, "server.log"), args.bug,
+                        options=SMALL)
     load = oracle = None
     problems, cuts, begin = [], 0, time.monotonic()
     try:
