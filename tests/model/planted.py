@@ -25,7 +25,7 @@ HUNTS = {
     "delete_no_sync": [SWEEP + ["--only", "delete"], MODEL + ["--seeds", "1..300"]],
     "crc_data_only": [MODEL + ["--seeds", "1..1000"]],
     "short_read_eof": [MODEL + ["--seeds", "1..300"]],
-    "trust_page_cache": [MODEL + ["--seeds", "1..1000"]],
+    "trust_page_cache": [MODEL + ["--seeds", "1..4000"]],
 }
 
 
