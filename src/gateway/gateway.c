@@ -63,6 +63,7 @@ static int handle(struct call *c)
     int rc = route_parse(h->method, h->path, h->query, &c->route);
     if (rc < 0)
         return rc;
+    kt_assert(c->route.op < OP_COUNT);
     c->rq->api = op_name(c->route.op);
     c->note->op = c->route.op;
     enter(c);

@@ -54,7 +54,7 @@ static int read_copies(struct store *s)
     for (int i = 0; i < s->ndisks; i++) {
         uint8_t *bytes;
         size_t len;
-        struct store_file f;
+        struct store_file f = {0};
         int rc = disk_get_file(s->disks[i].disk, STORE_FILE_NAME, BLOCK_SIZE, &bytes, &len);
         if (rc == 0) {
             rc = store_file_decode(slice_of(bytes, len), &f);

@@ -129,7 +129,7 @@ static void look_at(struct log_check *l, const struct needle_info *n)
 static int step_over(struct log_check *l, struct scanner *s, int rc)
 {
     struct scanner head;
-    struct needle_info n;
+    struct needle_info n = {0};
     uint64_t at = s->at;
     char why[120];
     snprintf(why, sizeof(why), "%.118s", err_text(rc));
