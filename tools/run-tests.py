@@ -56,6 +56,7 @@ SUITES = [
           "$BUILD/tests/model/kitten-model --regressions tests/model/regressions.txt 2>/dev/null"),
     Suite("sweep",      QUICK, "build-test", 60,  "$BUILD/tests/model/kitten-sweep 2>/dev/null"),
     Suite("planted",    QUICK, "build-test", 60,  "tests/model/planted.py"),
+    Suite("http-sim",   QUICK, "build-test", 60,  "$BUILD/tests/sim/http_sim 1..1500"),
     Suite("model-long", LONG,  "build-test", 3600,
           "$BUILD/tests/model/kitten-model --fresh 100000 --once 2>/dev/null"),
     Suite("sweep-long", LONG,  "build-test", 1200, "$BUILD/tests/model/kitten-sweep --variants 100 2>/dev/null"),
