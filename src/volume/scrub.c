@@ -51,6 +51,10 @@ static int check_head(struct scrubber *s)
     unsigned bad;
     uint8_t *head = mem_alloc(VOLUME_LOG_START);
     int rc = rt_file_pread(generation_file(s->gen), head, VOLUME_LOG_START, 0);
+    if (rc == -KT_ERR_LIMIT) {
+        mem_free(head);
+        return rc;
+    }
     if (rc == 0)
         rc = superblock_decode(slice_of(head, BLOCK_SIZE), &sb);
     if (rc == 0)
@@ -257,6 +261,8 @@ int scrub_run(struct volume *v, struct work *w,
         rc = check_log(&s, end);
     if (rc == 0)
         rc = check_count(&s, end);
+    if (rc == -KT_ERR_LIMIT && s.res.findings < SCRUB_FINDINGS_MAX)
+        rc = err_set(KT_ERR_BUSY, "volume %08x was not verified: too many disk calls wait", v->vid);
     if (rc >= 0 && !same_generation(&s))
         rc = err_set(KT_ERR_CONFLICT, "volume %08x was compacted meanwhile", v->vid);
     rt_file_close(s.file);

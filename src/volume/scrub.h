@@ -34,8 +34,8 @@ struct scrub_result {
 };
 
 /* Verifies `v`; calls report(arg, finding) for each finding. Errors: CONFLICT (the volume serves
- * nothing, or changed its generation meanwhile), NOT_HERE (no index), CANCELED, NO_MEMORY, LIMIT.
- * Findings are no error. */
+ * nothing, or changed its generation meanwhile), NOT_HERE (no index), CANCELED, NO_MEMORY, BUSY
+ * (not read now), LIMIT (SCRUB_FINDINGS_MAX findings: the pass ends). Findings are no error. */
 int scrub_run(struct volume *v, struct work *w,
               void (*report)(void *arg, const struct scrub_finding *f), void *arg,
               struct scrub_result *ret) KT_MUST_CHECK KT_YIELDS;

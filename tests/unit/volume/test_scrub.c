@@ -2,10 +2,12 @@
 #include "tests/lib/unit.h"
 
 #include "base/err.h"
+#include "rt/backend.h"
 #include "rt/sim.h"
 #include "volume/disk.h"
 #include "volume/generation.h"
 #include "volume/scrub.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,12 +179,49 @@ static void finds_a_damaged_head_and_unreadable_places(void **state)
     sim_free(x.s);
 }
 
+static struct rt_backend full; /* the simulator, with no worker free for reads */
+
+static int (*real_offload)(void *self, struct rt_job *job);
+
+static int offload_or_not(void *self, struct rt_job *job)
+{
+    return job->urgent ? real_offload(self, job) : -EAGAIN;
+}
+
+static int scrub_without_workers(void *arg)
+{
+    struct scene *x = arg;
+    struct work w = {0};
+    real_offload = full.offload;
+    CHECK(open_disk(x) == 0);
+    full.offload = offload_or_not;
+    x->rc = scrub_run(x->vol, &w, keep, x, &x->res);
+    full.offload = real_offload;
+    disk_close(x->disk);
+    return 0;
+}
+
+/* Regression: reads that no worker had room for counted as a whole pass. */
+static void a_pass_that_could_not_read_is_none(void **state)
+{
+    (void)state;
+    struct scene x;
+    start(&x, false);
+    full = *sim_backend(x.s);
+    const struct rt_options o = {.backend = &full, .loops = 1};
+    assert_int_equal(rt_run(&o, scrub_without_workers, &x), 0);
+    assert_int_equal(x.rc, -KT_ERR_BUSY);
+    assert_int_equal(x.nfound, 0);
+    sim_free(x.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_nothing_in_sound_volumes),
         cmocka_unit_test(finds_damage_and_goes_on_behind_it),
         cmocka_unit_test(finds_a_damaged_head_and_unreadable_places),
+        cmocka_unit_test(a_pass_that_could_not_read_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
