@@ -26,7 +26,7 @@ struct run {
     bool quiet;  /* the last life: no faults, everything must answer */
     bool broken; /* a disk was broken in this life */
     bool closed; /* the store was closed, so nothing of it may be open */
-    bool rotten;
+    bool rotten, rotten_disk;
     bool bucket_dropped; /* bucket 3 */
     vid_t sealed_vid;    /* a volume that is sealed */
 };
@@ -167,6 +167,7 @@ static void fill_put(struct run *r, uint64_t dice, uint8_t *data, struct put_buf
 {
     struct blob *b = oracle_new(&r->o, pick_size(dice));
     b->bucket = (uint32_t)(dice >> 40) % 4;
+    b->damaged = r->rotten_disk;
     b->droppable = r->bucket_dropped && b->bucket == 3;
     uint64_t wall_s = (uint64_t)(rt_wall_ns() / NS_PER_SEC);
     if (!r->p->plain && (dice >> 44) % 10 == 0)
@@ -551,6 +552,7 @@ static void mark_damaged(struct run *r, const char *name)
     vid_t vid = (vid_t)strtoul(name, NULL, 16);
     bool of_volume = strchr(name, '.') == name + 8;
     r->rotten = true;
+    r->rotten_disk = !of_volume; /* the store may stay unsure what it once held */
     r->o.forgiving = true;
     for (uint32_t i = 0; i < r->o.n; i++)
         r->o.blobs[i].damaged |= !of_volume || r->o.blobs[i].id.vid == vid;
