@@ -166,6 +166,10 @@ static int change_locked(struct change *c)
     if (rc < 0) {
         if (make)
             mem_free(bk);
+        else if (!c->settings)
+            /* The record may be found by the next start: nothing may be acknowledged that it
+             * would take away. Any later change that succeeds decides. */
+            atomic_fetch_or(&bk->flags, BUCKET_UNSURE);
         return err_wrap(rc, "bucket %s", c->name);
     }
     bucket_apply(bk, &s, !c->settings);

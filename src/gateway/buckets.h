@@ -33,6 +33,7 @@
 #define BUCKETS_SAVE_MS 5000
 
 #define BUCKET_REMOVED 1u     /* reads and writes are refused, for ever */
+#define BUCKET_UNSURE 4u      /* a removal may or may not be on disk: writes are refused */
 #define BUCKET_SIGNED_URLS 2u /* reading needs a signed URL or a key */
 
 struct bucket {

@@ -37,6 +37,9 @@ static int check_quota(const struct bucket *bk, uint64_t used, uint64_t more)
     uint64_t quota = atomic_load(&bk->quota_bytes);
     if (atomic_load(&bk->flags) & BUCKET_REMOVED)
         return err_set(KT_ERR_NO_BUCKET, "the bucket was removed while the body came in");
+    if (atomic_load(&bk->flags) & BUCKET_UNSURE)
+        return err_set(KT_ERR_UNAVAILABLE,
+                       "a removal of this bucket got no answer: remove it again, or set it anew");
     if (quota && (used > quota || more > quota - used))
         return err_set(KT_ERR_QUOTA, "the bucket's quota of %llu bytes is used up",
                        (unsigned long long)quota);

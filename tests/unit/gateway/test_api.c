@@ -380,6 +380,24 @@ IN_WORLD(test_buckets)
     EXPECT(buckets_find(gateway_buckets(w->gw), SLICE_LIT("icons"))->id == 3);
 }
 
+/* A removal that got no answer may be found by the next start: a write that was acknowledged after
+ * it would be gone then. */
+IN_WORLD(test_unsure_removal_refuses_writes)
+{
+    struct slice body = SLICE_LIT("x");
+    char id[64];
+    EXPECT(ask_key(w, "PUT /bucket/icons", none)->status == 201);
+    EXPECT(ask_key(w, "POST /blob?bucket=icons", body)->status == 201);
+    body_text(&w->last, "id", id, sizeof(id));
+    w->store.fail_put = KT_ERR_IO;
+    EXPECT(ask_key(w, "DELETE /bucket/icons?with_contents", none)->status == 500);
+    w->store.fail_put = 0;
+    EXPECT(ask_key(w, "POST /blob?bucket=icons", body)->status == 503);
+    EXPECT(on_blob(w, "GET", id, "", "")->status == 200);
+    EXPECT(ask_key(w, "PUT /bucket/icons", none)->status == 200);
+    EXPECT(ask_key(w, "POST /blob?bucket=icons", body)->status == 201);
+}
+
 static void check_after_restart(struct world *w, const char *id)
 {
     struct answer *a = ask_key(w, "GET /bucket/icons", none);
@@ -688,6 +706,7 @@ int main(void)
         cmocka_unit_test(test_store_errors_pass_through),
         cmocka_unit_test(test_ttl),
         cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_unsure_removal_refuses_writes),
         cmocka_unit_test(test_buckets_survive),
         cmocka_unit_test(test_signed_urls),
         cmocka_unit_test(test_batch_both_ways),
