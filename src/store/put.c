@@ -87,14 +87,29 @@ static int open_new(struct store *s, struct store_disk *sd, uint32_t cls, int64_
     return rc;
 }
 
+/* Where needles of expiry class `cls` go when no further volume may be opened: into an open volume
+ * of another expiry class, a longer one first, so that it is still dropped whole one day; only when
+ * there is none into the volume of what never expires. */
+static uint32_t class_within_cap(const struct store *s, const struct store_disk *sd, uint32_t cls)
+{
+    if (cls == 0 || atomic_load_explicit(&sd->open[cls], memory_order_relaxed) ||
+        count_open(sd) < s->opt.open_volumes_max)
+        return cls;
+    for (uint32_t longer = cls + 1; longer < EXPIRY_CLASSES; longer++)
+        if (atomic_load(&sd->open[longer]))
+            return longer;
+    for (uint32_t shorter = cls - 1; shorter > 0; shorter--)
+        if (atomic_load(&sd->open[shorter]))
+            return shorter;
+    return 0;
+}
+
 /* The open volume of a disk and class; `stale`, when it is still the one, has refused and is
  * replaced. */
 static int open_volume(struct store *s, struct store_disk *sd, uint32_t cls, struct volume *stale,
                        int64_t deadline_ns, struct volume **ret)
 {
-    if (cls != 0 && !atomic_load_explicit(&sd->open[cls], memory_order_relaxed) &&
-        count_open(sd) >= s->opt.open_volumes_max)
-        cls = 0;
+    cls = class_within_cap(s, sd, cls);
     struct volume *v = atomic_load_explicit(&sd->open[cls], memory_order_acquire);
     if (v && v != stale) {
         *ret = v;

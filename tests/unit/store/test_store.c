@@ -209,6 +209,32 @@ static int expiry(void *arg)
     return 0;
 }
 
+/* At the cap, what expires stays with what expires: among blobs without an expiry it would never be
+ * given back. */
+static int expiry_at_cap(void *arg)
+{
+    (void)arg;
+    struct store_options o = options(1);
+    o.open_volumes_max = 2;
+    struct store *s = store_must(&o);
+    struct blobid week, hour, longest, plain = api_put(s, 100, 1);
+    uint32_t now_s = (uint32_t)(rt_wall_ns() / NS_PER_SEC);
+    CHECK_EQ(api_try_put(s, 100, 2, now_s + 5 * 24 * 3600, &week), 0);
+    CHECK(week.vid != plain.vid);
+    CHECK_EQ(api_try_put(s, 100, 3, now_s + 60, &hour), 0);
+    CHECK_EQ(hour.vid, week.vid);
+    CHECK_EQ(api_try_put(s, 100, 4, now_s + 90 * 24 * 3600, &longest), 0);
+    CHECK_EQ(longest.vid, week.vid);
+    store_close(s);
+    return 0;
+}
+
+static void test_expiry_at_the_cap_of_open_volumes(void **state)
+{
+    (void)state;
+    run_on(1, expiry_at_cap, NULL);
+}
+
 static void test_expiry_and_buckets(void **state)
 {
     (void)state;
@@ -265,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_disks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_expiry_and_buckets, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_expiry_at_the_cap_of_open_volumes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scan, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
