@@ -59,7 +59,7 @@ PARAM(reserve, SIZE, "0", 0, 1099511627776, "", false,
 PARAM(zero_fill_ahead, FLAG, "no", 0, 1, "", false,
       "Write zeros ahead of the log, so that a flush does not have to change the file's size on "
       "disk.")
-PARAM(undelete_window, TIME, "1d", 0, 31536000000, "", true,
+PARAM(undelete_window, TIME, "1d", 1000, 31536000000, "", true,
       "How long a deleted blob can be had back. Its space is not reused before.")
 PARAM(scrub_period, TIME, "7d", 60000, 31536000000, "", true,
       "Every stored byte is read and verified once in this time.")
