@@ -50,7 +50,7 @@ SUITES = [
     Suite("unit-tsan",  QUICK, "build-tsan", 180, "meson:unit"),
     Suite("unit-asan",  QUICK, "build-asan", 120, "meson:unit"),
     Suite("model",      QUICK, "build-test", 90,  "$BUILD/tests/model/kitten-model --seeds 1..2000 2>/dev/null"),
-    Suite("model-fresh", QUICK, "build-test", 40, "$BUILD/tests/model/kitten-model --fresh 800 --once 2>/dev/null"),
+    Suite("model-fresh", LONG,  "build-test", 40, "$BUILD/tests/model/kitten-model --fresh 800 --once 2>/dev/null"),
     Suite("model-asan", QUICK, "build-asan", 90,  "$BUILD/tests/model/kitten-model --seeds 1..150 --once"),
     Suite("model-past", QUICK, "build-test", 30,
           "$BUILD/tests/model/kitten-model --regressions tests/model/regressions.txt 2>/dev/null"),
