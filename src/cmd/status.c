@@ -86,9 +86,11 @@ static int call(struct ask *a, struct http_client *client)
     if (rc < 0)
         return err_wrap(rc, "endpoint %s", a->endpoint);
     rc = http_client_call(client, &c, &ex);
-    if (rc < 0)
-        return err_set(KT_ERR_UNAVAILABLE, "no server answers at %s: %s", a->endpoint,
-                       err_message(rc));
+    if (rc < 0) {
+        char why[DIAG_TEXT_MAX]; /* err_set writes where err_text points to */
+        snprintf(why, sizeof(why), "%s", err_text(rc));
+        return err_set(KT_ERR_UNAVAILABLE, "no server answers at %s: %s", a->endpoint, why);
+    }
     if (ex->head.status == 401)
         rc = err_set(KT_ERR_UNAUTHENTICATED, "the server at %s doesn't know this key", a->endpoint);
     else if (ex->head.status != 200)

@@ -222,6 +222,8 @@ def test_status_command(fresh):
     assert done.returncode == 3
     assert fresh.stop() == 0
     assert run("status", fresh.dir).returncode == 6
+    done = run("status", "--endpoint", fresh.address, "--access-key", "a", "--secret-key", "b")
+    assert done.returncode == 6 and "Connection refused" in done.stderr
 
 
 def test_drains_under_load(fresh):
