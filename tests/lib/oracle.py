@@ -24,6 +24,7 @@ import time
 
 PATTERN = random.Random(20061).randbytes((1 << 20) + 7)
 RETRY_S = 0.02
+PATIENCE_S = 10  # for 503s in one pass over the objects: a volume that stays away must not take an hour
 
 
 def content(worker, number, size):
@@ -366,6 +367,7 @@ class Oracle:
         self.reports = []
         self.dying = []  # spans of time in which answers are doubtful
         self.doubtful = set()
+        self.patience_s = PATIENCE_S
 
     def fail(self, kind, text):
         self.bad[kind] += 1
@@ -420,9 +422,10 @@ class Oracle:
                     raise ServerDied(f"the server ended by itself, with {self.server.proc.returncode}") from None
                 time.sleep(0.1)
                 continue
-            if status != 503:
+            if status != 503 or self.patience_s <= 0:
                 break
             time.sleep(0.2)
+            self.patience_s -= 0.2
         name = f"{o.worker}/{o.number} {o.id} ({o.size} bytes)"
         if status == 200:
             if o.gone:
@@ -442,6 +445,7 @@ class Oracle:
 
     def check_sample(self, rng, newest, others):
         """The newest acknowledged objects, and some of all; after read_logs."""
+        self.patience_s = PATIENCE_S
         client = Client(self.server.port, self.server.auth())
         chosen = self.acked[-newest:] + [rng.choice(self.acked) for _ in range(others if self.acked else 0)]
         for o in chosen:
@@ -450,6 +454,7 @@ class Oracle:
         return len(chosen)
 
     def _check_part(self, part, parts, pipe):
+        self.patience_s = PATIENCE_S
         client = Client(self.server.port, self.server.auth())
         for o in self.acked[part::parts]:
             self.check(client, o)
