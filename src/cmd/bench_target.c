@@ -98,6 +98,7 @@ static void format_blob(struct bench_target *t)
     snprintf(t->start[OP_BATCH], sizeof(t->start[0]), "/batch?bucket=%s", t->bucket);
     snprintf(t->start[OP_GET], sizeof(t->start[0]), "/blob/");
     snprintf(t->start[OP_DELETE], sizeof(t->start[0]), "/blob/");
+    snprintf(t->fields_get, sizeof(t->fields_get), " HTTP/1.1\r\nhost: %s\r\n", t->host);
     snprintf(t->fields, sizeof(t->fields), " HTTP/1.1\r\nhost: %s\r\n%s%s%s%s%s", t->host,
              *t->access ? "authorization: Bearer " : "", t->access, *t->access ? ":" : "",
              *t->access ? t->secret : "", *t->access ? "\r\n" : "");
@@ -211,7 +212,7 @@ size_t target_head(const struct bench_target *t, enum target_op op, const struct
     *at++ = ' ';
     at = put_text(at, t->start[op]);
     at += format_key(t, op, o, at);
-    at = put_text(at, t->fields);
+    at = put_text(at, op == OP_GET && *t->fields_get ? t->fields_get : t->fields);
     if (t->kind == TARGET_S3) {
         if (sig)
             memcpy(at, sig, TARGET_SIG_LEN);

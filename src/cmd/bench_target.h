@@ -45,6 +45,7 @@ struct bench_target {
     char region[32];
     char start[OP_COUNT][TARGET_TEXT_MAX * 5]; /* request line up to the key, NUL-terminated */
     char fields[TARGET_TEXT_MAX * 3];          /* " HTTP/1.1" and all fields but the signature */
+    char fields_get[TARGET_TEXT_MAX + 64];     /* the same of a blob's GET: its id is the right */
     char date[17];                             /* S3: YYYYMMDDTHHMMSSZ of all signatures */
     uint8_t signing_key[32];
 };
